@@ -1,0 +1,1 @@
+"""Environments as two pure functions and a spec; knows nothing of algorithms, data or engine."""

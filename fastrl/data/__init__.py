@@ -1,0 +1,1 @@
+"""Datasets in, replay on the device: knows transitions, knows no algorithm."""

@@ -1,0 +1,1 @@
+"""The scan and everything around it; knows no concrete algorithm."""

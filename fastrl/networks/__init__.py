@@ -1,0 +1,1 @@
+"""Networks as pure functions: MLP trunk, critic ensemble, policies."""

@@ -1,0 +1,1 @@
+"""A paper's method as a list of phases."""

@@ -1,0 +1,85 @@
+"""The words that every other part speaks: transitions, specs, algorithms.
+
+Letters of the shapes, here and everywhere: S seeds, E environments of one seed, N critics, U updates (UTD),
+B minibatch rows, T time, M dataset rows, O observation size, A action size. `...` is any leading axes.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
+
+import jax
+
+Key = jax.Array
+Params = Any
+State = Any
+Metrics = dict[str, jax.Array]
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Transition:
+    """Rows of experience, float32 throughout.
+
+    `mask` is 1 - terminated: it is 0 only at a true end, never at a truncation, so that truncated rows bootstrap
+    from `next_obs`, the observation *before* any reset.
+    """
+
+    obs: jax.Array  # [..., O]
+    action: jax.Array  # [..., A], in [-1, 1]
+    reward: jax.Array  # [...], scaled and biased, exactly once
+    mask: jax.Array  # [...]
+    next_obs: jax.Array  # [..., O]
+    mc_return: jax.Array  # [...], Monte-Carlo return-to-go of the scaled reward (Cal-QL); 0 where unknown
+
+
+@dataclasses.dataclass(frozen=True)
+class Spec:
+    """What an environment is, without its functions. Agents always act in [-1, 1]; wrappers rescale."""
+
+    name: str
+    obs_size: int
+    action_size: int
+    horizon: int  # steps after which an episode is truncated
+    domain: str = "default"  # which paper defaults apply (fastrl.presets)
+    backend: str = "jax"
+    action_low: float | tuple[float, ...] = -1.0
+    action_high: float | tuple[float, ...] = 1.0
+    sparse: bool = False  # success-or-not reward: an episode succeeds when its raw return is above 0
+
+
+class Step(NamedTuple):
+    """What one environment step returns. `obs` is the true final observation, before any reset."""
+
+    obs: jax.Array  # [O]
+    reward: jax.Array  # []
+    terminated: jax.Array  # [] bool: the bootstrap is cut
+    truncated: jax.Array  # [] bool: the episode is cut, the bootstrap is not
+
+
+class Environment(Protocol):
+    """Two pure functions and a spec."""
+
+    @property
+    def spec(self) -> Spec:
+        """Sizes, horizon and domain."""
+
+    def reset(self, key: Key) -> tuple[State, jax.Array]:
+        """Starts an episode: (state, obs [O])."""
+
+    def step(self, key: Key, state: State, action: jax.Array) -> tuple[State, Step]:
+        """One step with action [A] in the spec's bounds; never resets by itself."""
+
+
+class Algorithm(NamedTuple):
+    """Three pure functions over a state pytree, returned by a factory that closes over its configuration."""
+
+    init: Callable[[Key], State]
+    act: Callable[[State, jax.Array, Key, bool], jax.Array]
+    """`(state, obs [..., O], key, explore) -> action [..., A]`; `explore=False` is the mode."""
+    update: Callable[[State, Transition, Key], tuple[State, Metrics]]
+    """`(state, batches [U, B, ...], key)`: U critic updates, then one update of everything else."""
+
+
+class UserError(Exception):
+    """Bad input, in one line: what, where, how to fix. The command line prints it and exits with code 2."""
