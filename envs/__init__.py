@@ -1,1 +1,15 @@
-"""Environments as two pure functions and a spec; knows nothing of algorithms, data or engine."""
+"""Environments: two pure functions and a spec. Knows nothing of algorithms, data or engine."""
+
+from fastrl.envs.registry import make, names, register
+from fastrl.envs.wrappers import Outcome, Rescale, TimeLimit, Vector, VectorState
+
+__all__ = [
+    "Outcome",
+    "Rescale",
+    "TimeLimit",
+    "Vector",
+    "VectorState",
+    "make",
+    "names",
+    "register",
+]

@@ -1,0 +1,35 @@
+import subprocess
+import sys
+
+import pytest
+
+from fastrl.envs import make, names, register
+from fastrl.envs.probe import constant
+from fastrl.types import UserError
+
+
+def test_unknown_names_and_options_are_answered_with_the_nearest():
+    with pytest.raises(UserError, match="did you mean 'hopper'"):
+        make("hoper")
+    with pytest.raises(UserError, match="did you mean 'goal_in_obs'"):
+        make("pointmaze-umaze", goal_in_ob=True)
+    with pytest.raises(UserError, match="horizon"):
+        make("probe-constant", horizn=3)
+    with pytest.raises(UserError, match="at least 1"):
+        make("probe-constant", horizon=0)
+
+
+def test_an_environment_of_your_own_gets_a_name_and_a_time_limit():
+    register("my-probe", constant)
+    assert "my-probe" in names()
+    assert make("my-probe", horizon=7).spec.horizon == 7
+    with pytest.raises(UserError, match="registered already"):
+        register("hopper", constant)
+
+
+def test_no_simulator_is_imported_before_an_environment_needs_it():
+    code = (
+        "import sys, fastrl.envs as e; e.make('probe-constant'); e.names();"
+        "sys.exit(any(m.split('.')[0] in ('mujoco', 'gymnasium', 'brax') for m in sys.modules))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
