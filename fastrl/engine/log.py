@@ -1,0 +1,110 @@
+"""Metrics of a run: one JSON object per row, mirrored as TensorBoard scalars.
+
+Rows hold what is deterministic (no wall time), so that a resumed run's file equals an uninterrupted one's.
+Does not know what the values mean.
+"""
+
+import json
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tensorboardX import SummaryWriter
+
+METRICS = "metrics.jsonl"
+_ADDRESS = (
+    "step",
+    "phase",
+    "kind",
+    "online",
+    "offline",
+)  # where a row stands, not what it measures
+
+
+class MetricsLog:
+    """Appends rows to `metrics.jsonl` of a run's folder; `rows` counts them."""
+
+    def __init__(self, folder: Path | str):
+        self.folder = Path(folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._path = self.folder / METRICS
+        self.rows = len(_whole_lines(self._path))
+        _cut(self._path, self.rows)
+        self._file = self._path.open("ab")
+        self._board: SummaryWriter | None = None
+
+    def append(self, row: dict[str, Any]) -> None:
+        """Writes one row: numbers, strings, or arrays `[S]` (a value per seed), and flushes it."""
+        plain = {name: _plain(value) for name, value in row.items()}
+        self._file.write(json.dumps(plain, allow_nan=False).encode() + b"\n")
+        self._file.flush()
+        self.rows += 1
+        self._mirror(plain)
+
+    def truncate(self, rows: int) -> None:
+        """Forgets all but the first `rows` rows: what a checkpoint being resumed has not seen."""
+        if rows > self.rows:
+            raise ValueError(f"{self._path} has {self.rows} rows, the checkpoint knew {rows}")
+        self._file.close()
+        _cut(self._path, rows)
+        self._file = self._path.open("ab")
+        self.rows = rows
+
+    def close(self) -> None:
+        """Puts everything on disk."""
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._file.close()
+        if self._board is not None:
+            self._board.close()
+            self._board = None
+
+    def _mirror(self, row: dict[str, Any]) -> None:
+        """Scalars at the run's own count: online steps after pre-training, gradient steps in it."""
+        if self._board is None:
+            self._board = SummaryWriter(str(self.folder / "tensorboard"), flush_secs=30)
+        step = int(row.get("online") or row.get("offline") or row.get("step") or 0)
+        prefix = f"{row.get('phase', 'run')}/{row.get('kind', 'train')}"
+        for name, value in row.items():
+            if name in _ADDRESS or not isinstance(value, (int, float, list)):
+                continue
+            known = [x for x in value if x is not None] if isinstance(value, list) else [value]
+            if known:
+                self._board.add_scalar(f"{prefix}/{name}", float(np.mean(known)), step)
+            for seed, x in enumerate(value if isinstance(value, list) else []):
+                if x is not None:
+                    self._board.add_scalar(f"{prefix}/{name}/seed {seed}", x, step)
+
+
+def read(folder: Path | str) -> list[dict[str, Any]]:
+    """The rows of a run's folder, in order; a torn last line is left out. None stands for non-finite."""
+    return [json.loads(line) for line in _whole_lines(Path(folder) / METRICS)]
+
+
+def _plain(value: Any) -> Any:
+    """Numbers and arrays as JSON has them: non-finite ones as None."""
+    if isinstance(value, (str, bool)) or value is None:
+        return value
+    array = np.asarray(value)
+    if array.dtype.kind in "bui":
+        return array.tolist()
+    # the shortest decimal that is this float32, or this float64
+    exact = np.vectorize(lambda x: float(str(x)) if math.isfinite(x) else None, otypes=[object])
+    return exact(array).tolist()
+
+
+def _whole_lines(path: Path) -> list[bytes]:
+    """The lines that were written to their end."""
+    if not path.exists():
+        return []
+    lines = path.read_bytes().split(b"\n")
+    return lines[:-1]
+
+
+def _cut(path: Path, rows: int) -> None:
+    """Shortens a file in place to its first `rows` lines (and drops a torn one)."""
+    if path.exists():
+        size = sum(len(line) + 1 for line in _whole_lines(path)[:rows])
+        os.truncate(path, size)

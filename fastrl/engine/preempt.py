@@ -1,0 +1,42 @@
+"""Turns SIGTERM and Ctrl-C into a request that the run's loop answers between chunks.
+
+Knows nothing of what is saved when a stop is requested.
+"""
+
+import signal
+from types import FrameType, TracebackType
+from typing import Any, Self
+
+
+class StopRequest:
+    """While entered (in the main thread), SIGTERM and SIGINT only set `requested`.
+
+    A second Ctrl-C raises KeyboardInterrupt at once. The handlers from before are back on leaving.
+    """
+
+    def __init__(self) -> None:
+        self.requested: int | None = None
+        self._interrupts = 0
+        self._previous: dict[int, Any] = {}
+
+    def __enter__(self) -> Self:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._previous[number] = signal.signal(number, self._handle)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+        self._previous.clear()
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        self.requested = self.requested or number
+        if number == signal.SIGINT:
+            self._interrupts += 1
+            if self._interrupts > 1:
+                raise KeyboardInterrupt
