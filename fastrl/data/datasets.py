@@ -1,0 +1,164 @@
+"""Offline data on the host, with its provenance. Knows no replay, batch or reward scale."""
+
+import dataclasses
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fastrl.data import d4rl, validate
+from fastrl.types import Spec, UserError
+
+JUMP = 1e-6  # a row whose successor starts further than this from `next_obs` ends its trajectory
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Dataset:
+    """Rows in their stored order, all legal to learn from, an unfinished tail included."""
+
+    obs: np.ndarray  # [M, O]
+    action: np.ndarray  # [M, A], clipped to +-(1 - 1e-5)
+    reward: np.ndarray  # [M], raw
+    mask: np.ndarray  # [M], 1 - terminal
+    next_obs: np.ndarray  # [M, O]
+    boundary: np.ndarray  # [M] bool: the row ends a stored trajectory (terminal, timeout or jump)
+    name: str  # the file's path, or what the caller called its arrays
+    sha256: str  # of the file's bytes, or of the arrays
+
+    @property
+    def rows(self) -> int:
+        """M."""
+        return len(self.reward)
+
+    def episode_returns(self) -> np.ndarray:
+        """Undiscounted raw return of each finished trajectory, [trajectories] float64."""
+        ends = np.flatnonzero(self.boundary)
+        sums = np.cumsum(self.reward, dtype=np.float64)[ends]
+        return np.diff(sums, prepend=0.0)
+
+    def without_tail(self) -> "Dataset":
+        """The rows up to the last boundary, as Cal-QL's Monte-Carlo returns need them."""
+        ends = np.flatnonzero(self.boundary)
+        if not ends.size:
+            raise UserError(f"{self.name}: no episode ends; Monte-Carlo returns need finished ones")
+        keep = slice(0, int(ends[-1]) + 1)
+        fields = ("obs", "action", "reward", "mask", "next_obs", "boundary")
+        return dataclasses.replace(self, **{field: getattr(self, field)[keep] for field in fields})
+
+    @classmethod
+    def from_arrays(
+        cls,
+        obs: Any,
+        action: Any,
+        reward: Any,
+        mask: Any,
+        next_obs: Any,
+        boundary: Any = None,
+        name: str = "arrays",
+    ) -> "Dataset":
+        """Any arrays of the shapes above, checked and copied.
+
+        A trajectory ends where `boundary` says so, where mask is 0, and before a row that does not
+        start at `next_obs`; without `boundary` also at the last row.
+        """
+        given = {"obs": obs, "action": action, "reward": reward, "mask": mask, "next_obs": next_obs}
+        if boundary is not None:
+            given["boundary"] = boundary
+        ranks = {"obs": 2, "action": 2, "next_obs": 2}
+        arrays = {
+            key: validate.numbers(name, key, np.array(value), ranks.get(key, 1))
+            for key, value in given.items()
+        }
+        validate.same_rows(name, arrays, "obs")
+        if arrays["obs"].shape != arrays["next_obs"].shape:
+            raise UserError(
+                f"{name}: 'next_obs' has shape {arrays['next_obs'].shape} but 'obs' has "
+                f"{arrays['obs'].shape}; store both alike"
+            )
+        for key in ("obs", "action", "reward", "next_obs"):
+            validate.finite(name, key, arrays[key])
+        for key in arrays.keys() & {"mask", "boundary"}:
+            validate.binary(name, key, arrays[key])
+        arrays["action"] = validate.unit_actions(name, "action", arrays["action"])
+        arrays["boundary"] = _ends(arrays)
+        return cls(**arrays, name=name, sha256=_digest(arrays))
+
+
+def load(path: str | Path, *, sha256: str | None = None, horizon: int | None = None) -> Dataset:
+    """Reads a D4RL HDF5 file (`fastrl.data.d4rl`), optionally only if its bytes have this sha256.
+
+    `horizon`: the environment's episode length, needed where the file has no `timeouts`. A
+    trajectory whose timeout is the file's last row counts as finished. The rows of an unfinished
+    tail stay: see `Dataset.without_tail`.
+    """
+    path = Path(path)
+    found = d4rl.digest(path)
+    if sha256 is not None and found != sha256.lower():
+        raise UserError(
+            f"{path}: has sha256 {found}, not {sha256}; download it again or correct the sha256"
+        )
+    rows = d4rl.read(path, horizon)
+    return Dataset(
+        obs=rows.obs,
+        action=rows.action,
+        reward=rows.reward,
+        mask=1.0 - rows.terminal.astype(np.float32),
+        next_obs=rows.next_obs,
+        boundary=rows.boundary,
+        name=str(path),
+        sha256=found,
+    )
+
+
+def check(dataset: Dataset, spec: Spec, *, capacity: int | None = None) -> None:
+    """Refuses a dataset of another task, or one larger than the replay that shall hold it."""
+    sizes = (
+        ("observations", dataset.obs.shape[1], spec.obs_size),
+        ("actions", dataset.action.shape[1], spec.action_size),
+    )
+    for key, found, want in sizes:
+        if found != want:
+            raise UserError(
+                f"{dataset.name}: {key} have size {found} but {spec.name} has {want}; "
+                "this is a dataset of another task"
+            )
+    if capacity is not None and dataset.rows > capacity:
+        raise UserError(
+            f"{dataset.name}: has {dataset.rows} rows but the replay holds {capacity}; "
+            "raise the capacity"
+        )
+
+
+def warnings_of(dataset: Dataset) -> list[str]:
+    """What is legal but rarely meant, one line each."""
+    lines = []
+    if np.ptp(dataset.reward) == 0:
+        lines.append(
+            f"{dataset.name}: every reward is {dataset.reward[0]:g}; nothing to improve on"
+        )
+    if not dataset.boundary.any():
+        lines.append(f"{dataset.name}: no episode ends; Monte-Carlo returns are not available")
+    if dataset.action.size and (np.ptp(dataset.action, axis=0) == 0).any():
+        column = int(np.argmin(np.ptp(dataset.action, axis=0)))
+        lines.append(f"{dataset.name}: action {column} never changes; was it recorded?")
+    return lines
+
+
+def _ends(arrays: dict[str, np.ndarray]) -> np.ndarray:
+    """[M] bool: where trajectories end, with CORL's jump test for data without timeouts."""
+    ends = arrays["mask"] == 0
+    ends[:-1] |= np.linalg.norm(arrays["obs"][1:] - arrays["next_obs"][:-1], axis=1) > JUMP
+    if "boundary" in arrays:
+        return ends | (arrays["boundary"] == 1)
+    ends[-1] = True
+    return ends
+
+
+def _digest(arrays: dict[str, np.ndarray]) -> str:
+    """The sha256 of the arrays' shapes and bytes, in the order of their names."""
+    sha256 = hashlib.sha256()
+    for key in sorted(arrays):
+        sha256.update(f"{key} {arrays[key].shape}".encode())
+        sha256.update(np.ascontiguousarray(arrays[key]).data)
+    return sha256.hexdigest()
