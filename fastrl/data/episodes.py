@@ -24,8 +24,8 @@ class OpenEpisodes:
 
 def start(copies: int, horizon: int) -> OpenEpisodes:
     """Nothing played yet in `copies` environments whose episodes are cut after `horizon` steps."""
-    zero = jnp.zeros((copies,), jnp.int32)
-    return OpenEpisodes(reward=jnp.zeros((copies, horizon), jnp.float32), length=zero, ready=zero)
+    reward = jnp.zeros((copies, horizon), jnp.float32)
+    return OpenEpisodes(reward=reward, length=jnp.zeros((copies,), jnp.int32))
 
 
 def push(
