@@ -125,3 +125,34 @@ def restore(fields: dict[str, Any]) -> ActorCritic:
     """The configuration that `describe` wrote (lists become tuples)."""
     values = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items() if k != "algorithm"}
     return ALGORITHMS[fields["algorithm"]](**values)
+
+
+@dataclasses.dataclass(frozen=True)
+class RunOptions:
+    """How a method is run. `None` is the paper's value for the environment's domain."""
+
+    seeds: int = option(4, "independent runs, each with random streams of its own")
+    seed: int = option(0, "base of the random streams; seed i draws the same whatever the number of seeds")
+    steps: int | None = option(None, "online environment steps, the warm-up's included")
+    pretrain_steps: int | None = option(None, "offline gradient steps")
+    warmup: int | None = option(None, "environment steps with the frozen pre-trained policy, before any update")
+    num_envs: int = option(1, "copies of the environment in each seed")
+    capacity: int | None = option(None, "rows of the replay ring; none is what the run can fill, at most 2 million")
+    retention: Literal["none", "mixed", "append"] | None = option(
+        None, "offline data online: none, a share of every batch (mixed), or put into the ring (append)"
+    )
+    offline_ratio: float | None = option(None, "share of offline rows in every batch where retention is mixed")
+    pretrainer: Literal["calql", "cql", "iql"] | None = option(None, "offline agent that WSRL starts from")
+    eval_every: int | None = option(None, "steps between evaluations")
+    eval_episodes: int | None = option(None, "episodes of an evaluation")
+    chunk: int = option(50, "most steps in one call of the compiled scan; changes speed, never results")
+    checkpoint_minutes: float = option(5.0, "minutes between checkpoints")
+    reward_scale: float | None = option(None, "rewards are multiplied by this, once")
+    reward_bias: float | None = option(None, "and this is added")
+    map_seeds: Literal["auto", "vmap", "sequential"] = option(
+        "auto", "seeds side by side (accelerators) or one after the other inside the program (CPU)"
+    )
+
+
+IDENTITY_FREE = ("chunk", "checkpoint_minutes")
+"""Run options that may change at a resume: they change no result."""

@@ -10,6 +10,8 @@ from typing import Any, NamedTuple, Protocol
 
 import jax
 
+from fastrl.errors import UserError as UserError
+
 Key = jax.Array
 Params = Any
 State = Any
@@ -80,6 +82,3 @@ class Algorithm(NamedTuple):
     update: Callable[[State, Transition, Key], tuple[State, Metrics]]
     """`(state, batches [U, B, ...], key)`: U critic updates, then one update of everything else."""
 
-
-class UserError(Exception):
-    """Bad input, in one line: what, where, how to fix. The command line prints it and exits with code 2."""

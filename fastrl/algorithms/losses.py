@@ -1,0 +1,45 @@
+"""Losses as functions of numbers: no network, no random number, no batch axis unless the formula has one.
+
+Sources are the sections of the papers' formulas; each is tested against an independent NumPy computation.
+"""
+
+import jax
+import jax.numpy as jnp
+
+
+def bellman_target(
+    reward: jax.Array, mask: jax.Array, next_value: jax.Array, discount: float
+) -> jax.Array:
+    """`r + discount * mask * v'`; the mask is 0 only at a true termination."""
+    return reward + discount * mask * next_value
+
+
+def squared_error(q: jax.Array, target: jax.Array) -> jax.Array:
+    """Mean over critics and rows of (Q_i - y)^2: q [N, B], target [B]."""
+    return jnp.square(q - target[None]).mean()
+
+
+def expectile(error: jax.Array, tau: float) -> jax.Array:
+    """`|tau - 1(u < 0)| u^2`, mean over rows (IQL, equation 5)."""
+    weight = jnp.where(error < 0, 1.0 - tau, tau)
+    return (weight * error * error).mean()
+
+
+def advantage_weight(advantage: jax.Array, inverse_temperature: float, limit: float) -> jax.Array:
+    """`min(exp(beta * advantage), limit)` (IQL, equation 7)."""
+    return jnp.minimum(jnp.exp(inverse_temperature * advantage), limit)
+
+
+def positive(raw: jax.Array, form: str) -> jax.Array:
+    """The multiplier of a learned number: softplus (WSRL's code) or exp (RLPD)."""
+    return jax.nn.softplus(raw) if form == "softplus" else jnp.exp(raw)
+
+
+def positive_inverse(value: float, form: str) -> jax.Array:
+    """The learned number at which `positive` has this value."""
+    return jnp.log(jnp.expm1(jnp.float32(value)) if form == "softplus" else jnp.float32(value))
+
+
+def soft_maximum(q: jax.Array, temperature: float) -> jax.Array:
+    """`T * logsumexp(q / T)` over the last axis."""
+    return temperature * jax.nn.logsumexp(q / temperature, axis=-1)

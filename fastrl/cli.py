@@ -1,0 +1,315 @@
+"""The `fastrl` command. Nouns are positional, the rest --kebab-case; results on stdout, progress on stderr.
+
+The engine is imported inside each command, so that help needs no jax; this is the one file that sets XLA's flags and
+the compilation cache.
+"""
+
+import difflib
+import shlex
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from fastrl import __version__, presets
+from fastrl.config import ALGORITHMS, RunOptions
+from fastrl.errors import UserError
+from fastrl.options import Parser, add_options, given, parse_value
+
+KINDS = tuple(ALGORITHMS.values())
+Command = Callable[[Sequence[str]], int]
+
+
+def prepare() -> None:
+    """Sets what must be set before jax starts: XLA's flags, then the compilation cache."""
+    from fastrl import launch
+
+    launch.prepare()
+    import jax
+
+    jax.config.update("jax_compilation_cache_dir", str(Path.home() / ".cache" / "fastrl" / "xla"))
+
+
+def _parser(name: str, meaning: str) -> Parser:
+    return Parser(prog=f"fastrl {name}", description=meaning)
+
+
+def _task_options(parser: Parser, out: str) -> None:
+    parser.add_argument("--env", metavar="NAME", help="environment (fastrl envs lists them)")
+    parser.add_argument("--env-option", action="append", default=[], metavar="K=V", help="option of the environment")
+    parser.add_argument("--dataset", metavar="FILE", help="offline data, D4RL HDF5 (default: none)")
+    parser.add_argument("--out", default=out, metavar="DIR", help=f"run folder (default: {out})")
+    parser.add_argument("--resume", action="store_true", help="continue the run in --out (default: refuse to overwrite)")
+
+
+def _env_options(pairs: Sequence[str]) -> dict[str, Any]:
+    options: dict[str, Any] = {}
+    for pair in pairs:
+        key, equals, text = pair.partition("=")
+        if not equals:
+            raise UserError(f"--env-option {pair!r} is not KEY=VALUE; write for example horizon=300")
+        for kind in (int, float, bool, str):
+            try:
+                options[key.replace("-", "_")] = parse_value(text, kind)
+                break
+            except ValueError:
+                continue
+    return options
+
+
+def _common(found: Any) -> dict[str, Any]:
+    """Arguments that run, pretrain and finetune hand to the library."""
+    prepare()
+    return {
+        "env": found.env,
+        "out": found.out,
+        "resume": found.resume,
+        "env_options": _env_options(found.env_option),
+        "command": shlex.join(["fastrl", *sys.argv[1:]]),
+    }
+
+
+def _finish(out: str) -> int:
+    report = Path(out) / "report.md"
+    print(report.read_text(), end="")
+    return 0
+
+
+def run(words: Sequence[str]) -> int:
+    """A recipe, start to end, for many seeds."""
+    parser = _parser("run", "Runs a recipe, start to end, for many seeds.")
+    parser.add_argument("recipe", metavar="RECIPE", help=f"one of {', '.join(presets.RECIPES)}")
+    _task_options(parser, "runs/RECIPE-ENV")
+    parser.add_argument("--from", dest="start", metavar="DIR", help="agent that replaces the offline phase; DIR:2 is its seed 2")
+    add_options(parser, "run", [RunOptions])
+    add_options(parser, "algorithms (each option holds for every phase that has it)", KINDS, paper=True)
+    found = parser.parse(words)
+    if found.recipe not in presets.RECIPES:
+        near = difflib.get_close_matches(found.recipe, presets.RECIPES, n=1, cutoff=0.0)[0]
+        raise UserError(f"unknown recipe {found.recipe!r}; did you mean {near!r}? (fastrl recipes lists them)")
+    if found.env is None:
+        raise UserError("--env is missing; name an environment (fastrl envs lists them)")
+    found.out = found.out.replace("RECIPE", found.recipe).replace("ENV", found.env)
+    arguments = _common(found)
+    from fastrl import api
+
+    api.run(found.recipe, dataset=found.dataset, start=found.start, **arguments, **given(found, (RunOptions, *KINDS)))
+    return _finish(found.out)
+
+
+def _algorithm(parser: Parser, words: Sequence[str], default: str | None) -> tuple[Any, Any]:
+    """Parses a command whose noun is an algorithm: (what was given, its configuration)."""
+    parser.add_argument(
+        "algorithm", nargs="?" if default else None, default=default, metavar="ALGORITHM", help=", ".join(ALGORITHMS)
+    )
+    add_options(parser, "run", [RunOptions])
+    add_options(parser, "algorithm", KINDS, paper=True)
+    found = parser.parse(words)
+    if found.algorithm not in ALGORITHMS:
+        near = difflib.get_close_matches(found.algorithm, ALGORITHMS, n=1, cutoff=0.0)[0]
+        raise UserError(f"unknown algorithm {found.algorithm!r}; did you mean {near!r}?")
+    if found.env is None:
+        raise UserError("--env is missing; name an environment (fastrl envs lists them)")
+    arguments = _common(found)
+    from fastrl import envs
+
+    env = envs.make(found.env, **arguments["env_options"])
+    domain = presets.find(env.spec.domain)
+    config = presets.configure(ALGORITHMS[found.algorithm], found.algorithm, domain, {}, given(found, KINDS))
+    return (found, arguments), config
+
+
+def pretrain(words: Sequence[str]) -> int:
+    """An offline agent on a dataset."""
+    parser = _parser("pretrain", "Trains an offline agent on a dataset; its folder is what --from takes.")
+    _task_options(parser, "runs/pretrain")
+    (found, arguments), config = _algorithm(parser, words, None)
+    if found.dataset is None:
+        raise UserError("--dataset is missing; name a D4RL HDF5 file")
+    options = given(found, [RunOptions])
+    steps = options.pop("pretrain_steps", options.pop("steps", None))
+    if steps is None:
+        raise UserError("--steps is missing; say how many gradient steps")
+    from fastrl import api
+
+    seeds, key = options.pop("seeds", RunOptions().seeds), options.pop("seed", 0)
+    api.pretrain(config, found.dataset, steps=steps, seeds=seeds, key=key, **arguments, **options)
+    return _finish(found.out)
+
+
+def finetune(words: Sequence[str]) -> int:
+    """Online training from a pre-trained agent."""
+    parser = _parser("finetune", "Warms up with the frozen policy of --from, then trains online.")
+    _task_options(parser, "runs/finetune")
+    parser.add_argument("--from", dest="start", metavar="DIR", help="pre-trained agent (default: from scratch)")
+    (found, arguments), config = _algorithm(parser, words, "sac")
+    from fastrl import api
+
+    options = given(found, [RunOptions])
+    api.finetune(config, start=found.start, dataset=found.dataset, key=options.pop("seed", 0), **arguments, **options)
+    return _finish(found.out)
+
+
+def evaluate(words: Sequence[str]) -> int:
+    """Plays a trained agent."""
+    parser = _parser("evaluate", "Plays the deterministic policy of every seed and prints its returns.")
+    parser.add_argument("run", metavar="DIR", help="a finished run or a saved agent")
+    parser.add_argument("--env", metavar="NAME", help="environment (default: the run's own)")
+    parser.add_argument("--env-option", action="append", default=[], metavar="K=V", help="option of the environment")
+    parser.add_argument("--episodes", type=int, default=100, metavar="N", help="episodes of each seed (default: 100)")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="base of the random streams (default: 0)")
+    parser.add_argument("--json", action="store_true", help="one JSON line (default: a table)")
+    found = parser.parse(words)
+    if found.episodes <= 0:
+        raise UserError(f"--episodes must be above 0, not {found.episodes}")
+    prepare()
+    from fastrl import show
+
+    print(show.evaluation(found.run, found.env, _env_options(found.env_option), found.episodes, found.seed, found.json))
+    return 0
+
+
+def collect(words: Sequence[str]) -> int:
+    """Logged data, made here."""
+    parser = _parser("collect", "Rolls out a scripted or random policy and writes D4RL HDF5.")
+    parser.add_argument("env", metavar="ENV", help="environment (fastrl envs lists them)")
+    parser.add_argument("out", metavar="FILE", help="HDF5 file to write; must not exist")
+    parser.add_argument("--behaviour", default="scripted", metavar="{scripted,random}", help="who acts (default: scripted)")
+    parser.add_argument("--steps", type=int, default=10_000, metavar="N", help="transitions (default: 10000)")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="base of the random streams (default: 0)")
+    parser.add_argument("--noise", type=float, default=1.0, metavar="X", help="std of the noise on scripted actions (default: 1.0)")
+    parser.add_argument("--env-option", action="append", default=[], metavar="K=V", help="option of the environment")
+    found = parser.parse(words)
+    prepare()
+    from fastrl import show
+
+    print(show.collection(found.env, found.out, found, _env_options(found.env_option)))
+    return 0
+
+
+def report(words: Sequence[str]) -> int:
+    """Several runs in one picture and one table."""
+    parser = _parser("report", "Draws several run folders into one picture and prints one table.")
+    parser.add_argument("runs", nargs="+", metavar="DIR", help="run folders")
+    parser.add_argument("--out", default="comparison.png", metavar="FILE", help="picture (default: comparison.png)")
+    found = parser.parse(words)
+    from fastrl import show
+
+    print(show.comparison(found.runs, found.out))
+    return 0
+
+
+def envs(words: Sequence[str]) -> int:
+    """What fastrl.make can make."""
+    _parser("envs", "Lists the environments that --env can name.").parse(words)
+    prepare()
+    from fastrl import show
+
+    print(show.environments())
+    return 0
+
+
+def recipes(words: Sequence[str]) -> int:
+    """Recipes, or one recipe's phases and options."""
+    parser = _parser("recipes", "Lists the recipes, or the phases and resolved options of one.")
+    parser.add_argument("recipe", nargs="?", metavar="RECIPE", help="show this one's phases (default: list all)")
+    parser.add_argument("--env", default="hopper", metavar="NAME", help="for this environment (default: hopper)")
+    found = parser.parse(words)
+    if found.recipe is None:
+        print("\n".join(f"{name:8} {meaning}" for name, meaning in presets.RECIPES.items()))
+        return 0
+    prepare()
+    from fastrl import show
+
+    print(show.recipe(found.recipe, found.env))
+    return 0
+
+
+def demo(words: Sequence[str]) -> int:
+    """Everything, on a CPU, in minutes."""
+    parser = _parser("demo", "Collects data in a maze, pre-trains, fine-tunes three ways, draws the picture.")
+    parser.add_argument("--out", default="runs/demo", metavar="DIR", help="folder of the demo (default: runs/demo)")
+    parser.add_argument("--seeds", type=int, default=4, metavar="N", help="independent runs (default: 4)")
+    parser.add_argument("--resume", action="store_true", help="continue the demo in --out (default: refuse to overwrite)")
+    found = parser.parse(words)
+    prepare()
+    from fastrl import demo as demonstration
+
+    print(demonstration.demo(Path(found.out), seeds=found.seeds, resume=found.resume))
+    return 0
+
+
+def bench(words: Sequence[str]) -> int:
+    """Speed of this machine, as JSON lines."""
+    parser = _parser("bench", "Measures learner, whole loop and memory on this machine; prints JSON lines.")
+    parser.add_argument("what", nargs="?", default="all", metavar="{learner,loop,memory,all}", help="which (default: all)")
+    parser.add_argument("--repeats", type=int, default=1, metavar="N", help="launches of each workload (default: 1)")
+    found = parser.parse(words)
+    from fastrl import bench as benchmark
+
+    return benchmark.main(found.what, found.repeats)
+
+
+COMMANDS: dict[str, Command] = {
+    "run": run,
+    "pretrain": pretrain,
+    "finetune": finetune,
+    "evaluate": evaluate,
+    "collect": collect,
+    "report": report,
+    "envs": envs,
+    "recipes": recipes,
+    "demo": demo,
+    "bench": bench,
+}
+
+
+def usage() -> str:
+    """The top-level help."""
+    rows = "\n".join(f"  {name:9} {(command.__doc__ or '').strip()}" for name, command in COMMANDS.items())
+    return (
+        "usage: fastrl COMMAND ...\n\nTakes an actor-critic that was pre-trained offline and fine-tunes it online, fast.\n\n"
+        f"commands:\n{rows}\n\nfastrl COMMAND --help shows every option; fastrl --version the version."
+    )
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Runs a command; exit code 0 done, 2 bad input (one line), 1 failed, 128 + signal when stopped."""
+    words = list(sys.argv[1:] if words is None else words)
+    if not words or words[0] in ("-h", "--help"):
+        print(usage())
+        return 0
+    if words[0] == "--version":
+        print(f"fastrl {__version__}")
+        return 0
+    try:
+        if words[0] not in COMMANDS:
+            near = difflib.get_close_matches(words[0], COMMANDS, n=1, cutoff=0.0)[0]
+            raise UserError(f"unknown command {words[0]!r}; did you mean {near!r}? (fastrl --help lists them)")
+        return COMMANDS[words[0]](words[1:])
+    except UserError as error:
+        print(f"fastrl: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("fastrl: stopped", file=sys.stderr)
+        return 128 + signal.SIGINT
+    except Exception as error:
+        return _failed(error)
+
+
+def _failed(error: Exception) -> int:
+    """One line for what the engine expects to happen; anything else is a fault of ours and keeps its trace."""
+    from fastrl.engine.run import Diverged, Interrupted
+
+    if isinstance(error, Interrupted):
+        print(f"fastrl: {error}", file=sys.stderr)
+        return 128 + error.signal
+    if isinstance(error, Diverged):
+        print(f"fastrl: {error}", file=sys.stderr)
+        return 1
+    raise error
+
+
+if __name__ == "__main__":
+    sys.exit(main())

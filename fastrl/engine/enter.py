@@ -1,0 +1,98 @@
+"""The boundary between two phases: fresh agent or surgery, ring, environments. One pure function of the carry before."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from fastrl.data import episodes, replay
+from fastrl.data.datasets import Dataset
+from fastrl.engine import scan, seeds
+from fastrl.engine.phase import Carry, Phase, SeedState
+from fastrl.engine.rollout import Task
+from fastrl.types import Environment, Key, State
+
+ENTRY = 2_000_000
+"""Folded into a seed's key (plus the phase's number) for what is drawn at a boundary: fresh networks, first episodes."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """A run, resolved: what the phases are and what they share. Plain Python, nothing traced yet."""
+
+    phases: tuple[Phase, ...]
+    task: Task
+    env: Environment | None  # for evaluation; None evaluates nothing
+    dataset: Dataset | None
+    seeds: int
+    seed: int
+    capacity: int  # rows of the ring of each seed
+    eval_every: int  # steps
+    eval_episodes: int
+    chunk: int
+    checkpoint_minutes: float
+    side_by_side: bool
+    start: State | None  # agents [S] to start from
+
+    def iterations(self, phase: Phase) -> int:
+        """Steps of the scan: environments step together, gradients one by one."""
+        return phase.steps // self.task.num_envs if phase.online else phase.steps
+
+
+def enter(plan: Plan, number: int) -> Callable[..., Carry]:
+    """`(keys [S], ring or None, seeds before or None, start or None, data or None) -> carry` at step 0 of a phase."""
+    phase, task = plan.phases[number], plan.task
+
+    def agents(keys: Key, previous: State | None) -> State:
+        fresh = jax.lax.map(phase.algorithm.init, keys)
+        return phase.entry(fresh, previous)
+
+    def run(
+        keys: Key, ring: replay.Ring | None, before: SeedState | None, start: State | None, data: Any
+    ) -> Carry:
+        fold = jax.vmap(jax.random.fold_in, (0, None))
+        both = jax.vmap(jax.random.split)(fold(keys, ENTRY + number))
+        agent = agents(both[:, 0], start if before is None else before.agent)
+        env = before.env if before is not None else None
+        open_episodes = before.open if before is not None else None
+        if phase.online and env is None:
+            assert task.env is not None
+            env = jax.lax.map(task.env.reset, both[:, 1])
+        if phase.online and ring is None:
+            ring = replay.create(plan.seeds, plan.capacity, task.spec.obs_size, task.spec.action_size)
+            if phase.append:
+                rows = jnp.broadcast_to(data, (plan.seeds, *data.shape))
+                ring = replay.advance(replay.insert(ring, rows), data.shape[0])
+        if phase.returns and open_episodes is None:
+            one = episodes.start(task.num_envs, task.spec.horizon)
+            open_episodes = jax.tree.map(lambda x: jnp.broadcast_to(x, (plan.seeds, *x.shape)), one)
+        state = SeedState(keys, agent, env, open_episodes, {})
+        totals = _zeros(plan, number, state, ring, data)
+        return Carry(jnp.int32(0), ring, dataclasses.replace(state, totals=totals))
+
+    return run
+
+
+def _zeros(plan: Plan, number: int, state: SeedState, ring: replay.Ring | None, data: Any) -> dict[str, jax.Array]:
+    """Empty sums of every name that a step of this phase logs."""
+
+    def step(state: SeedState, ring: replay.Ring | None, data: Any) -> dict[str, jax.Array]:
+        block = jax.tree.map(lambda x: x[:1], state)
+        start = (jnp.int32(0), block, ring)
+        return scan.advance(plan.phases[number], number, plan.task, data, jnp.int32(0), start)[1]
+
+    names = jax.eval_shape(step, state, ring, data)
+    return {name: jnp.zeros(plan.seeds) for name in names}
+
+
+def template(plan: Plan, number: int, data: Any) -> Carry:
+    """Shapes of the carry in phase `number`, without computing anything: what a checkpoint is read into."""
+    carry: Carry | None = None
+    keys = jax.eval_shape(lambda: seeds.keys(plan.seed, plan.seeds))
+    for n in range(number + 1):
+        ring, before = (None, None) if carry is None else (carry.ring, carry.seeds)
+        carry = jax.eval_shape(enter(plan, n), keys, ring, before, plan.start, data)
+    assert carry is not None
+    return carry

@@ -1,0 +1,82 @@
+"""The run folder: config.json, timing.json, and what makes a folder the right one to resume. Knows no arrays."""
+
+import importlib.metadata
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from fastrl.types import UserError
+
+FORMAT = 1
+PACKAGES = ("fastrl", "jax", "jaxlib", "optax", "orbax-checkpoint", "mujoco", "mujoco-mjx", "numpy")
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Writes atomically: a reader sees the old file or the new one, never half."""
+    temporary = path.with_name(path.name + ".tmp")
+    with temporary.open("w") as file:
+        json.dump(content, file, indent=1)
+        file.write("\n")
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.rename(path)
+
+
+def versions() -> dict[str, str]:
+    """Versions of what computes, for the record."""
+    return {name: importlib.metadata.version(name) for name in PACKAGES}
+
+
+def revision() -> str | None:
+    """Git revision of the source tree that runs, if it is one."""
+    here = Path(__file__).resolve().parent
+    try:
+        out = subprocess.run(["git", "-C", str(here), "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return out.stdout.strip() or None
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """config.json of a run folder, or one line that says why it is none."""
+    path = folder / "config.json"
+    if not path.is_file():
+        raise UserError(f"{folder} is not a run folder: it has no config.json; name the --out of an earlier run")
+    try:
+        config = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read ({error}); restore it or start a new run") from error
+    if not isinstance(config, dict) or "identity" not in config:
+        raise UserError(f"{path} was not written by fastrl: it has no 'identity'; name another run folder")
+    return config
+
+
+def _flat(content: Any, prefix: str = "") -> dict[str, Any]:
+    if isinstance(content, dict):
+        pairs = content.items()
+    elif isinstance(content, list) and any(isinstance(item, dict) for item in content):
+        pairs = ((str(i), item) for i, item in enumerate(content))
+    else:
+        return {prefix: content}
+    return {k: v for key, value in pairs for k, v in _flat(value, f"{prefix}.{key}" if prefix else key).items()}
+
+
+def prepare(folder: Path, identity: dict[str, Any], record: dict[str, Any], resume: bool) -> None:
+    """Makes a new run folder, or checks that an existing one may be resumed with these options."""
+    identity = json.loads(json.dumps(identity))
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"--out {folder} is a file; name a folder")
+    if folder.exists() and any(folder.iterdir()):
+        if not resume:
+            raise UserError(f"--out {folder} exists and is not empty; add --resume to continue it, or name another folder")
+        old, new = _flat(read_config(folder)["identity"]), _flat(identity)
+        differing = [key for key in {**old, **new} if old.get(key) != new.get(key)]
+        if differing:
+            shown = ", ".join(f"{key}: {old.get(key)} there, {new.get(key)} now" for key in differing[:3])
+            raise UserError(f"--resume {folder}: other options ({shown}); use the same options or another --out")
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    config = {"format": FORMAT, **record, "identity": identity, "versions": versions(), "revision": revision()}
+    write_json(folder / "config.json", config)

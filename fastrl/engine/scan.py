@@ -1,0 +1,143 @@
+"""THE scan: one compiled program a phase, `length` steps of environment, replay and high-UTD update in its body.
+
+WSRL, Algorithm 1. Pre-training is the same scan without an environment, warm-up the same without updates. The step
+of the scan is shared by all seeds, so the ring's pointer is one number; seeds go side by side or one after another
+(`fastrl.engine.seeds`). Knows no concrete algorithm and nothing of the host's loop.
+"""
+
+import dataclasses
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+from fastrl.data import mixtures, replay
+from fastrl.engine import rollout, seeds
+from fastrl.engine.phase import Carry, Phase, SeedState
+from fastrl.engine.rollout import Task
+from fastrl.types import Key, Metrics, State
+
+
+def step_keys(key: Key, phase: int, step: jax.Array) -> tuple[Key, Key, Key, Key]:
+    """The four streams of one step of one seed: rollout, online rows, offline rows, update."""
+    k = jax.random.fold_in(jax.random.fold_in(key, phase), step)
+    rollout_key, online, offline, update = jax.random.split(k, 4)
+    return rollout_key, online, offline, update
+
+
+def minibatches(
+    phase: Phase, ring: replay.Ring | None, data: jax.Array | None, block: SeedState, keys: tuple[Key, ...], first: jax.Array
+) -> jax.Array:
+    """Rows `[n, C*U, B, W]` for a block of n seeds: online, offline, or both in every minibatch."""
+    _, online_keys, offline_keys, _ = keys
+    n, calls = online_keys.shape[0], phase.updates * phase.utd
+    offline_rows = mixtures.offline_rows(phase.batch_size, phase.offline_ratio)
+    online_rows = phase.batch_size - offline_rows
+    online = offline = None
+    if offline_rows:
+        assert data is not None
+        take = seeds.per_seed(lambda k: replay.take(data, k, calls * offline_rows), n)
+        offline = take(offline_keys).reshape(n, calls, offline_rows, -1)
+    if online_rows:
+        assert ring is not None
+        if block.open is None:
+            rows = replay.sample(ring, online_keys, calls * online_rows, first)
+        else:
+            prefilled = data.shape[0] if phase.append and data is not None else 0
+            rows = replay.sample_finished(
+                ring,
+                block.open.ready,
+                block.open.written[0],
+                online_keys,
+                calls * online_rows,
+                first,
+                prefilled,
+            )
+        online = rows.reshape(n, calls, online_rows, -1)
+    if online is None or offline is None:
+        both = offline if online is None else online
+        assert both is not None
+        return both
+    return mixtures.mixed(online, offline)
+
+
+def learn(phase: Phase, task: Task, agent: State, rows: jax.Array, key: Key) -> tuple[State, Metrics]:
+    """`phase.updates` calls of the algorithm's update on rows `[C*U, B, W]`; metrics are their mean."""
+    rows = rows.reshape(phase.updates, phase.utd, *rows.shape[1:])
+
+    def call(agent: State, inputs: tuple[jax.Array, Key]) -> tuple[State, Metrics]:
+        rows, key = inputs
+        batches = replay.unpack(rows, task.spec.obs_size, task.spec.action_size)
+        return phase.algorithm.update(agent, batches, key)
+
+    if phase.updates == 1:
+        return call(agent, (rows[0], key))
+    agent, metrics = jax.lax.scan(call, agent, (rows, jax.random.split(key, phase.updates)))
+    return agent, jax.tree.map(lambda x: x.mean(0), metrics)
+
+
+def add(totals: Metrics, sums: Metrics, step: jax.Array, log_every: int) -> Metrics:
+    """Running sums `[n]`, started anew at every row of the log: the same rows whatever the chunk."""
+    fresh = step % log_every == 0
+    return {name: jnp.where(fresh, 0.0, totals[name]) + value for name, value in sums.items()}
+
+
+Block = tuple[jax.Array, SeedState, replay.Ring | None]
+
+
+def advance(
+    phase: Phase, number: int, task: Task, data: jax.Array | None, first: jax.Array, state: Block
+) -> tuple[Block, Metrics]:
+    """One step of a block of n seeds, the first of which is `first`, and what it adds to the log `[n]`."""
+    step, block, ring = state
+    n = block.key.shape[0]
+    keys = seeds.per_seed(lambda k: step_keys(k, number, step), n)(block.key)
+    sums: Metrics = {"steps": jnp.ones(n)}
+    if phase.online:
+        assert ring is not None
+        act = seeds.per_seed(lambda k, s: rollout.step_seed(phase, task, k, s), n)
+        block, rows, episode_sums, ended = act(keys[0], block)
+        ring = replay.advance(replay.insert(ring, rows, first), task.num_envs)
+        if ended is not None:
+            ring = replay.set_returns(ring, *ended, first)
+        sums |= episode_sums
+    if phase.updates:
+        rows = minibatches(phase, ring, data, block, keys, first)
+        update = seeds.per_seed(lambda a, r, k: learn(phase, task, a, r, k), n)
+        agent, metrics = update(block.agent, rows, keys[3])
+        block = dataclasses.replace(block, agent=agent)
+        sums |= metrics
+    return (step + 1, block, ring), sums
+
+
+def chunk(
+    phase: Phase, number: int, task: Task, length: int, log_every: int, side_by_side: bool
+) -> Callable[[Carry, jax.Array | None], Carry]:
+    """The program of a phase: `(carry, dataset rows [M, W] or None) -> carry`, `length` steps later."""
+
+    def run(carry: Carry, data: jax.Array | None) -> Carry:
+        def scan(first: jax.Array, block: SeedState, ring: replay.Ring | None) -> Block:
+            def body(state: Block, _: None) -> tuple[Block, None]:
+                (step, block, ring), sums = advance(phase, number, task, data, first, state)
+                totals = add(block.totals, sums, state[0], log_every)
+                return (step, dataclasses.replace(block, totals=totals), ring), None
+
+            return jax.lax.scan(body, (carry.step, block, ring), None, length=length)[0]
+
+        if side_by_side:
+            step, block, ring = scan(jnp.int32(0), carry.seeds, carry.ring)
+            return Carry(step, ring, block)
+
+        def one(i: jax.Array, block: SeedState, shared: tuple) -> tuple[SeedState, tuple]:  # type: ignore[type-arg]
+            _, ring = shared
+            if ring is not None:  # every seed starts where the chunk started
+                assert carry.ring is not None
+                ring = dataclasses.replace(ring, pointer=carry.ring.pointer, size=carry.ring.size)
+            step, block, ring = scan(i, block, ring)
+            return block, (step, ring)
+
+        count = carry.seeds.key.shape[0]
+        block, (step, ring) = seeds.one_after_another(one, carry.seeds, (carry.step, carry.ring), count)
+        return Carry(step, ring, block)
+
+    return run

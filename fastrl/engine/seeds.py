@@ -1,0 +1,60 @@
+"""The seed axis: one stream a seed, and two ways through the axis, side by side or one after the other.
+
+Side by side (`vmap`) fills an accelerator. On a CPU it is slower than one seed after the other, and a stacked scan
+would copy the ring, so the sequential way is a loop *inside* the program whose body works on one seed at a time and
+writes into the one shared ring. Both ways see the same arrays, with the seed axis in front.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from fastrl.types import Key
+
+EVALUATION = 1_000_000
+"""Folded into a seed's key for evaluation: far from any phase's number."""
+
+
+def keys(seed: int, seeds: int) -> Key:
+    """`[S]` keys; key i does not depend on how many there are."""
+    return jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(seed), jnp.arange(seeds))
+
+
+def side_by_side(mode: str) -> bool:
+    """Whether seeds are vmapped: asked for, or not on a CPU."""
+    return mode == "vmap" or (mode == "auto" and jax.default_backend() != "cpu")
+
+
+def per_seed(function: Callable[..., Any], n: int) -> Callable[..., Any]:
+    """Maps a function of one seed over a block of n; a block of one is squeezed, so that nothing is batched."""
+    if n > 1:
+        return jax.vmap(function)
+
+    def one(*args: Any) -> Any:
+        return jax.tree.map(lambda x: x[None], function(*jax.tree.map(lambda x: x[0], args)))
+
+    return one
+
+
+def one_after_another(
+    body: Callable[[jax.Array, Any, Any], tuple[Any, Any]], stacked: Any, shared: Any, seeds: int
+) -> tuple[Any, Any]:
+    """`body(i, block, shared) -> (block, shared)` for seed i = 0.. with block the slice [i:i+1] of `stacked`.
+
+    `shared` is handed on from seed to seed without a copy (the ring); `stacked` is put back slice by slice.
+    """
+    if seeds == 1:
+        return body(jnp.int32(0), stacked, shared)
+
+    def step(i: jax.Array, both: tuple[Any, Any]) -> tuple[Any, Any]:
+        stacked, shared = both
+        block = jax.tree.map(lambda x: jax.lax.dynamic_index_in_dim(x, i, keepdims=True), stacked)
+        block, shared = body(i, block, shared)
+        stacked = jax.tree.map(
+            lambda x, b: jax.lax.dynamic_update_index_in_dim(x, b[0], i, 0), stacked, block
+        )
+        return stacked, shared
+
+    return jax.lax.fori_loop(0, seeds, step, (stacked, shared))

@@ -1,0 +1,124 @@
+"""Command-line options made from the option dataclasses: type, default and meaning are written once, in `config`.
+
+Plain argparse, because a mistake must come out as one line with the nearest name, and help must be instant.
+"""
+
+import argparse
+import dataclasses
+import difflib
+import types
+import typing
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from fastrl.errors import UserError
+
+PAPER = "the paper's"
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse whose mistakes are one line with the fix."""
+
+    def __init__(self, **kwargs: Any):
+        super().__init__(allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, **kwargs)
+
+    def error(self, message: str) -> NoReturn:
+        """Raises instead of printing usage."""
+        raise UserError(f"{message} ({self.prog} --help lists the options)")
+
+    def parse(self, words: Sequence[str]) -> argparse.Namespace:
+        """Parses all of `words`; an unknown option is answered with the nearest."""
+        found, rest = self.parse_known_args(words)
+        for word in rest:
+            if word.startswith("--"):
+                name = word.split("=")[0]
+                known = [option for action in self._actions for option in action.option_strings]
+                near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
+                raise UserError(f"unknown option {name}; did you mean {near[0]}? ({self.prog} --help lists all)")
+        if rest:
+            raise UserError(f"unexpected argument {rest[0]!r} ({self.prog} --help shows the usage)")
+        return found
+
+
+def parse_value(text: str, kind: Any) -> Any:
+    """`text` as a value of the annotated type; raises ValueError with what was expected."""
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin in (typing.Union, types.UnionType):
+        if type(None) in arguments and text.lower() == "none":
+            return None
+        (kind,) = (argument for argument in arguments if argument is not type(None))
+        return parse_value(text, kind)
+    if origin is typing.Literal:
+        if text not in arguments:
+            raise ValueError(f"{text!r} is none of {', '.join(arguments)}")
+        return text
+    if origin is tuple:
+        return tuple(parse_value(part, arguments[0]) for part in text.split(",") if part)
+    if kind is bool:
+        if text.lower() not in ("true", "false"):
+            raise ValueError(f"{text!r} is neither true nor false")
+        return text.lower() == "true"
+    try:
+        return kind(text)
+    except ValueError as error:
+        words = {"int": "a whole number", "float": "a number"}
+        raise ValueError(f"{text!r} is not {words.get(kind.__name__, kind.__name__)}") from error
+
+
+def _reader(kind: Any) -> Any:
+    def read(text: str) -> Any:
+        try:
+            return parse_value(text, kind)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
+
+    return read
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
+    return str(value).lower() if value is None or isinstance(value, bool) else str(value)
+
+
+def _hint(kind: Any) -> str:
+    if typing.get_origin(kind) in (typing.Union, types.UnionType):
+        kind = next(k for k in typing.get_args(kind) if k is not type(None))
+    if typing.get_origin(kind) is typing.Literal:
+        return "{" + ",".join(typing.get_args(kind)) + "}"
+    if typing.get_origin(kind) is tuple:
+        return "N,N,.."
+    return {"int": "N", "float": "X", "bool": "{true,false}"}.get(kind.__name__, kind.__name__.upper())
+
+
+def add_options(parser: Parser, title: str, classes: Sequence[type], skip: Sequence[str] = (), paper: bool = False) -> None:
+    """One `--kebab-case` option for every field of the dataclasses, unset unless given.
+
+    `paper`: the default shown is the paper's for the domain, with the class's own behind it.
+    """
+    group = parser.add_argument_group(title)
+    seen = set(skip)
+    for kind in classes:
+        hints = typing.get_type_hints(kind)
+        for field in dataclasses.fields(kind):
+            if field.name in seen:
+                continue
+            seen.add(field.name)
+            default = _shown(field.default)
+            if paper:
+                default = f"{PAPER} for the domain, else {default}"
+            elif field.default is None:
+                default = PAPER if "paper" not in field.metadata["help"] else "none"
+            group.add_argument(
+                f"--{field.name.replace('_', '-')}",
+                type=_reader(hints[field.name]),
+                default=argparse.SUPPRESS,
+                metavar=_hint(hints[field.name]),
+                help=f"{field.metadata['help']} (default: {default})".replace("%", "%%"),
+            )
+
+
+def given(found: argparse.Namespace, classes: Sequence[type]) -> dict[str, Any]:
+    """The options of those dataclasses that the user set."""
+    names = {field.name for kind in classes for field in dataclasses.fields(kind)}
+    return {name: value for name, value in vars(found).items() if name in names}

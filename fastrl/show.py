@@ -1,0 +1,87 @@
+"""What the commands print: tables of environments, recipes, evaluations and comparisons. Computes nothing itself."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fastrl import api, envs, presets
+from fastrl.config import RunOptions
+from fastrl.engine import collect, folder, plot, report, statistics
+from fastrl.recipes import agent as agents
+from fastrl.recipes import names
+from fastrl.recipes.builder import Builder
+from fastrl.types import UserError
+
+
+def _table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in [header, *rows]]
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def environments() -> str:
+    """Name, sizes, horizon, backend and domain of every environment."""
+    rows = []
+    for name in envs.names():
+        spec = envs.make(name).spec
+        rows.append((name, str(spec.obs_size), str(spec.action_size), str(spec.horizon), spec.backend, spec.domain))
+    return _table(("name", "obs", "action", "horizon", "backend", "defaults of"), rows)
+
+
+def recipe(name: str, env: str) -> str:
+    """The phases of a recipe on an environment, with every resolved option."""
+    spec = envs.make(env).spec
+    domain = presets.find(spec.domain)
+    builder = Builder(spec, domain, presets.resolve(RunOptions(), domain), {}, None)
+    lines = [f"{name} on {env}: {presets.RECIPES.get(name, '')}"]
+    for phase in names.find(name)(builder):
+        kind = "gradient steps" if not phase.online else "environment steps"
+        lines.append(f"\n{phase.name}: {phase.steps} {kind}, {type(phase.config).__name__}")
+        fields = vars(phase.config)
+        lines += [f"  {key} = {value}" for key, value in fields.items()]
+    return "\n".join(lines)
+
+
+def evaluation(run: str, env: str | None, options: dict[str, Any], episodes: int, seed: int, as_json: bool) -> str:
+    """Returns of every seed's deterministic policy."""
+    agent = agents.load(run)
+    if env is None:
+        env = agent.spec.name
+        if not options and (Path(run) / "config.json").is_file():
+            options = folder.read_config(Path(run))["identity"].get("env_options", {})
+    if env not in envs.names():
+        raise UserError(f"{run} was trained on {env!r}, which is none of ours; name one with --env")
+    returns = api.evaluate(agent, env, episodes=episodes, key=seed, **options)
+    means = returns.mean(1)
+    if as_json:
+        return json.dumps({"env": env, "episodes": episodes, "return": means.tolist(), "std": returns.std(1).tolist()})
+    rows = [(str(i), f"{m:.3f}", f"{s:.3f}") for i, (m, s) in enumerate(zip(means, returns.std(1), strict=True))]
+    low, high = statistics.stratified_bootstrap(means[:, None])
+    table = _table(("seed", "mean return", "std"), rows)
+    return f"{table}\nIQM over seeds {statistics.iqm(means[:, None]):.3f} [{low:.3f}, {high:.3f}], {episodes} episodes each"
+
+
+def collection(env: str, out: str, found: Any, options: dict[str, Any]) -> str:
+    """Collects a dataset and says what it is."""
+    if found.steps <= 0:
+        raise UserError(f"--steps must be above 0, not {found.steps}")
+    if Path(out).exists():
+        raise UserError(f"{out} exists; name another file")
+    arrays = collect.collect(
+        env, steps=found.steps, seed=found.seed, noise=found.noise, behaviour=found.behaviour, env_options=options
+    )
+    collect.write_d4rl(out, arrays)
+    ends = np.asarray(arrays["terminals"]) | np.asarray(arrays["timeouts"])
+    return f"{out}: {found.steps} transitions, {int(ends.sum())} episodes, reward sum {float(np.sum(arrays['rewards'])):.1f}"
+
+
+def comparison(runs: list[str], out: str) -> str:
+    """Several runs in one picture and one table."""
+    for run in runs:
+        folder.read_config(Path(run))
+    if Path(out).exists():
+        raise UserError(f"--out {out} exists; name another file")
+    plot.curves([Path(run) for run in runs], Path(out))
+    return f"{report.table([Path(run) for run in runs])}\n{out}"
