@@ -78,6 +78,9 @@ class CQL(SAC):
     cql_temperature: float = option(1.0, "temperature of the penalty's logsumexp")
     importance_sampling: bool = option(True, "subtract the candidates' log densities")
     clip_gap: float | None = option(None, "penalty per row is clipped to +- this")
+    penalized: Literal["subset", "all"] = option(
+        "subset", "critics with the penalty: a subset drawn anew (released code), or all of them"
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,6 +113,7 @@ class BC(ActorCritic):
     """Behaviour cloning: maximum likelihood of the data's actions."""
 
     warmup_steps: int = option(1000, "steps of the learning rate's linear warm-up")
+    cosine_steps: int | None = option(1_000_000, "steps of a cosine decay of the learning rates to 0")
 
 
 ALGORITHMS: dict[str, type[ActorCritic]] = {"sac": SAC, "cql": CQL, "calql": CalQL, "iql": IQL, "bc": BC}

@@ -5,7 +5,6 @@
 
 import jax
 import jax.numpy as jnp
-from jax.experimental import pallas as pl
 
 
 def ensemble_dense_shared(x: jax.Array, kernel: jax.Array, bias: jax.Array) -> jax.Array:
@@ -16,8 +15,6 @@ def ensemble_dense_shared(x: jax.Array, kernel: jax.Array, bias: jax.Array) -> j
     return y.transpose(1, 0, 2) + bias[:, None, :]
 
 
-def ensemble_dense_shared_reference(
-    x: jax.Array, kernel: jax.Array, bias: jax.Array
-) -> jax.Array:
+def ensemble_dense_shared_reference(x: jax.Array, kernel: jax.Array, bias: jax.Array) -> jax.Array:
     """The same by its definition, member by member."""
     return jnp.einsum("bi,nih->nbh", x, kernel) + bias[:, None, :]

@@ -1,4 +1,4 @@
-"""Adam's step and the polyak average of a target in one elementwise pass. Arrays in, arrays out; knows no RL.
+"""Adam's step and the polyak average of a target in one elementwise pass. Knows no RL.
 
 Per number: read parameter, gradient, two moments and target once, write four of them once.
 """
@@ -41,8 +41,6 @@ def adam_polyak(
     """One Adam(W) step, then `target += tau * (new param - target)`; arrays of any one shape."""
     first = B1 * first + (1.0 - B1) * grad
     second = B2 * second + (1.0 - B2) * grad * grad
-    direction = (first / scalars.correction1) / (
-        jnp.sqrt(second / scalars.correction2) + EPS
-    ) + scalars.decay * param
+    direction = (first / scalars.correction1) / (jnp.sqrt(second / scalars.correction2) + EPS) + scalars.decay * param
     param = param - scalars.rate * direction
     return Updated(param, first, second, target + scalars.tau * (param - target))

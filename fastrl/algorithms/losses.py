@@ -1,15 +1,13 @@
-"""Losses as functions of numbers: no network, no random number, no batch axis unless the formula has one.
+"""Losses as functions of numbers: no network, no random number.
 
-Sources are the sections of the papers' formulas; each is tested against an independent NumPy computation.
+Each names the formula that it is, and is tested against an independent NumPy computation.
 """
 
 import jax
 import jax.numpy as jnp
 
 
-def bellman_target(
-    reward: jax.Array, mask: jax.Array, next_value: jax.Array, discount: float
-) -> jax.Array:
+def bellman_target(reward: jax.Array, mask: jax.Array, next_value: jax.Array, discount: float) -> jax.Array:
     """`r + discount * mask * v'`; the mask is 0 only at a true termination."""
     return reward + discount * mask * next_value
 

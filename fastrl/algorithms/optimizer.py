@@ -1,7 +1,7 @@
 """Adam for one network, with the polyak average of its target in the same pass.
 
-One optimiser state per network, stepped only when that network is (D8 of the released WSRL code: there, every
-network's Adam steps at every call). Knows nothing of losses.
+One optimiser state per network, stepped only when that network is (in WSRL's released code every
+network's Adam steps at every call, on zero gradients where it has none). Knows nothing of losses.
 """
 
 import dataclasses
@@ -28,7 +28,7 @@ class AdamState:
 
 
 class Optimizer(NamedTuple):
-    """Two pure functions, as in optax, but parameters and target are stepped in place of an update."""
+    """Two pure functions, as in optax, but `step` returns new parameters and target."""
 
     init: Callable[[Params], AdamState]
     step: Callable[..., tuple[Params, AdamState, Params]]
@@ -36,12 +36,10 @@ class Optimizer(NamedTuple):
 
 
 def schedule(rate: float, config: ActorCritic) -> optax.Schedule:
-    """The learning rate by Adam step: constant, cosine to 0, and for BC a linear warm-up before it."""
+    """The learning rate by Adam step: constant or cosine to 0, after BC's warm-up."""
     warmup = config.warmup_steps if isinstance(config, BC) else 0
     if config.cosine_steps is not None:
-        return optax.warmup_cosine_decay_schedule(
-            rate if warmup == 0 else 0.0, rate, warmup, config.cosine_steps
-        )
+        return optax.warmup_cosine_decay_schedule(rate if warmup == 0 else 0.0, rate, warmup, config.cosine_steps)
     return optax.linear_schedule(0.0, rate, warmup) if warmup else optax.constant_schedule(rate)
 
 

@@ -1,7 +1,8 @@
 """Big batches in pieces: means, gradients and values over rows, a few rows at a time.
 
-On a CPU every operation of an ensemble falls off a cliff above some 256 rows, when its working set leaves the
-cache, so gradients are accumulated over chunks by a scan. Changes the order of a sum and nothing else.
+On a CPU every operation of an ensemble falls off a cliff above some 256 rows, when its working
+set leaves the cache, so gradients are accumulated over chunks by a scan. Changes the order of a sum
+and nothing else.
 """
 
 from collections.abc import Callable
@@ -16,7 +17,7 @@ Loss = Callable[..., tuple[jax.Array, Metrics]]
 
 
 def pieces(rows: int, chunk: int | None) -> int:
-    """The smallest number of equal chunks of at most `chunk` rows; 1 if that would leave tiny ones."""
+    """The smallest number of equal chunks of at most `chunk` rows; 1 if they came out tiny."""
     if chunk is None or rows <= chunk:
         return 1
     count = next(n for n in range(-(-rows // chunk), rows + 1) if rows % n == 0)
@@ -33,10 +34,8 @@ def length(rows: Any) -> int:
     return int(jax.tree.leaves(rows)[0].shape[0])
 
 
-def gradient(
-    loss: Loss, params: Params, rows: Any, chunk: int | None
-) -> tuple[Params, jax.Array, Metrics]:
-    """Gradient and value of `loss(params, rows) -> (mean over rows, means)`, accumulated over chunks."""
+def gradient(loss: Loss, params: Params, rows: Any, chunk: int | None) -> tuple[Params, jax.Array, Metrics]:
+    """Gradient, value and metrics of `loss(params, rows) -> (mean, means)`, summed over chunks."""
     count = pieces(length(rows), chunk)
     value_and_grad = jax.value_and_grad(loss, has_aux=True)
     if count == 1:
@@ -47,7 +46,8 @@ def gradient(
         return jax.tree.map(jnp.add, total, value_and_grad(params, piece)), None
 
     parts = split(rows, count)
-    shapes = jax.eval_shape(value_and_grad, params, jax.tree.map(lambda x: x[0], parts))
+    piece = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), parts)
+    shapes = jax.eval_shape(value_and_grad, params, piece)
     zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
     total, _ = jax.lax.scan(add, zeros, parts)
     (value, metrics), grads = jax.tree.map(lambda x: x / count, total)

@@ -1,7 +1,7 @@
 """Soft actor-critic with a REDQ ensemble at high UTD (WSRL, Algorithm 1).
 
-What is shared with CQL stands here as functions of the configuration. Knows nothing of environments, replay and
-phases.
+What is shared with CQL stands here as functions of the configuration. Knows nothing of
+environments, replay and phases.
 """
 
 import dataclasses
@@ -61,8 +61,8 @@ def check(config: SAC) -> None:
         )
 
 
-def temperature_adam(config: ActorCritic, rate: float) -> Optimizer:
-    """Adam of a scalar multiplier: no decay, no clipping, no schedule."""
+def scalar_adam(rate: float) -> Optimizer:
+    """Adam of a learned multiplier: no decay, no clipping, no schedule."""
     return adam(rate, ActorCritic())
 
 
@@ -88,30 +88,24 @@ def initial(config: SAC, spec: Spec, key: Key) -> dict[str, Any]:
         "temperature": temperature,
         "actor_opt": adam(config.actor_lr, config).init(actor),
         "critic_opt": adam(config.critic_lr, config).init(critic),
-        "temperature_opt": temperature_adam(config, config.temperature_lr).init(temperature),
+        "temperature_opt": scalar_adam(config.temperature_lr).init(temperature),
     }
 
 
-def td_target(
-    config: SAC, state: Any, batch: Transition, key: Key, row_chunk: int | None
-) -> jax.Array:
-    """The critics' target [B]; only the drawn target critics are evaluated (WSRL, section 1.2; D1, D6)."""
+def td_target(config: SAC, state: Any, batch: Transition, key: Key, row_chunk: int | None) -> jax.Array:
+    """The critics' target [B]; only the drawn target critics are evaluated (REDQ, line 7)."""
     noise_key, subset_key = jax.random.split(key)
     count = config.backup_actions if config.backup == "max_actions" else 1
     noise = jax.random.normal(noise_key, (*batch.action.shape[:-1], count, batch.action.shape[-1]))
     target = state.target_critic
     if config.backup != "max_critics":
-        subset = critics.draw_subset(
-            subset_key, config.num_critics, config.subset_size, config.subset_replacement
-        )
+        subset = critics.draw_subset(subset_key, config.num_critics, config.subset_size, config.subset_replacement)
         target = critics.members(target, subset)
     temperature = losses.positive(state.temperature, config.temperature_form)
 
     def next_value(xs: tuple[jax.Array, jax.Array]) -> jax.Array:
         obs, noise = xs
-        action, log_prob = policy.candidates(
-            policy.distribution(state.actor, config, obs), noise
-        )
+        action, log_prob = policy.candidates(policy.distribution(state.actor, config, obs), noise)
         q = critics.q_candidates(target, obs, action)
         q = q.max(0) if config.backup == "max_critics" else q.min(0)
         return (q - temperature * log_prob if config.backup_entropy else q).max(-1)
@@ -140,14 +134,13 @@ def critic_gradient(
 def actor_gradient(
     config: SAC, state: Any, batch: Transition, key: Key, row_chunk: int | None
 ) -> tuple[tuple[policy.Actor, jax.Array], Metrics]:
-    """Gradients of actor and temperature; none reaches the critics (D4, D5, D9)."""
+    """Gradients of actor and temperature; none reaches the critics (WSRL, Algorithm 1, line 13)."""
     noise_key, next_key, dropout_key = jax.random.split(key, 3)
     temperature = losses.positive(state.temperature, config.temperature_form)
 
     def loss(actor: policy.Actor, xs: Any) -> tuple[jax.Array, Metrics]:
-        batch, noise, next_noise = xs
-        key = dropout_key if config.dropout else None
-        dist = policy.distribution(actor, config, batch.obs, key)
+        batch, noise, next_noise, keys = xs
+        dist = policy.distribution(actor, config, batch.obs, None if keys is None else keys[0])
         action, log_prob = policy.squashed_sample(dist, noise)
         q = critics.q_values(state.critic, batch.obs, action)
         q = q.min(0) if config.actor_q == "min" else q.mean(0)
@@ -162,7 +155,7 @@ def actor_gradient(
 
     noise = jax.random.normal(noise_key, batch.action.shape)
     next_noise = jax.random.normal(next_key, batch.action.shape)
-    xs = (batch, noise, next_noise)
+    xs = (batch, noise, next_noise, policy.dropout_keys(config, dropout_key, len(noise)))
     grads, value, metrics = rows.gradient(loss, state.actor, xs, row_chunk)
     goal = config.target_entropy
     excess = metrics["actor/entropy"] - (-batch.action.shape[-1] if goal is None else goal)
@@ -172,23 +165,19 @@ def actor_gradient(
 
 
 def steps(config: SAC, critic: Any, actor: Any) -> Steps:
-    """The order of updates with these gradients; ghost Adam steps resting networks on zeros (D8)."""
+    """The order of updates with these gradients; ghost Adam steps resting networks on zeros."""
     actor_adam = adam(config.actor_lr, config)
     critic_adam = adam(config.critic_lr, config)
-    scalar_adam = temperature_adam(config, config.temperature_lr)
+    temperature_adam = scalar_adam(config.temperature_lr)
 
     def apply_critic(state: Any, grads: critics.Critic) -> Any:
-        new, opt, target = critic_adam.step(
-            state.critic, grads, state.critic_opt, state.target_critic
-        )
+        new, opt, target = critic_adam.step(state.critic, grads, state.critic_opt, state.target_critic)
         return dataclasses.replace(state, critic=new, critic_opt=opt, target_critic=target)
 
     def apply_actor(state: Any, grads: tuple[policy.Actor, jax.Array]) -> Any:
         actor, actor_opt, _ = actor_adam.step(state.actor, grads[0], state.actor_opt)
-        raw, opt, _ = scalar_adam.step(state.temperature, grads[1], state.temperature_opt)
-        return dataclasses.replace(
-            state, actor=actor, actor_opt=actor_opt, temperature=raw, temperature_opt=opt
-        )
+        raw, opt, _ = temperature_adam.step(state.temperature, grads[1], state.temperature_opt)
+        return dataclasses.replace(state, actor=actor, actor_opt=actor_opt, temperature=raw, temperature_opt=opt)
 
     if not config.ghost_adam:
         return Steps(critic, apply_critic, actor, apply_actor)

@@ -1,8 +1,8 @@
 """The order of updates, the same for every algorithm. Knows nothing of losses and networks.
 
-One update: all losses at the same old parameters, applied together (offline agents and UTD 1). U > 1: a scan of U
-critic steps, each on its own slice with the target's average after each, then one actor step on all U*B rows with
-the new critics (WSRL, Algorithm 1, lines 9-13).
+One update: all losses at the same old parameters, applied together (offline agents and UTD 1).
+U > 1: a scan of U critic steps, each on its own slice with the target's average after each, then
+one actor step on all U*B rows with the new critics (WSRL, Algorithm 1, lines 9-13).
 """
 
 from collections.abc import Callable

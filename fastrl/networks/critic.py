@@ -1,4 +1,4 @@
-"""The Q ensemble, REDQ's subset of it, and the state value V. Knows nothing of targets and losses."""
+"""The Q ensemble, REDQ's subset of it, and the state value V. Knows no losses."""
 
 import dataclasses
 
@@ -13,7 +13,7 @@ from fastrl.types import Key
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Critic:
-    """N critics in one. Every array has a leading axis N; the head's is 1 if all critics share it."""
+    """N critics in one. Arrays have a leading axis N; the head's is 1 if all critics share it."""
 
     trunk: mlp.Trunk
     head: mlp.Dense  # kernel [N or 1, H], bias [N or 1]
@@ -49,9 +49,7 @@ def critic_init(
     trunk_key, head_key = jax.random.split(key)
 
     def trunk(key: Key) -> mlp.Trunk:
-        return mlp.trunk_init(
-            key, obs_size + action_size, widths, layer_norm, final_gain, initializer
-        )
+        return mlp.trunk_init(key, obs_size + action_size, widths, layer_norm, final_gain, initializer)
 
     heads = jax.random.split(head_key, 1 if shared_head else num_critics)
     return Critic(
@@ -74,11 +72,9 @@ def value_init(
 
 
 def q_values(critic: Critic, obs: jax.Array, action: jax.Array) -> jax.Array:
-    """Q of all critics: obs [B, O], action [B, A] -> [N, B]. Layer 1 is one GEMM for all critics."""
+    """Q of all critics: obs [B, O], action [B, A] -> [N, B]. Layer 1 is one GEMM."""
     first = critic.trunk[0]
-    x = ensemble.ensemble_dense_shared(
-        jnp.concatenate([obs, action], -1), first.dense.kernel, first.dense.bias
-    )
+    x = ensemble.ensemble_dense_shared(jnp.concatenate([obs, action], -1), first.dense.kernel, first.dense.bias)
     return rest(critic, x)
 
 
@@ -113,8 +109,10 @@ def value(params: Value, obs: jax.Array) -> jax.Array:
     return features @ params.head.kernel + params.head.bias
 
 
-def members(critic: Critic, index: jax.Array) -> Critic:
-    """The critics at these indices [n] (REDQ); their parameters are gathered, the others never run."""
+def members(critic: Critic, index: jax.Array | None) -> Critic:
+    """The critics at these indices [n] (None: all); the parameters are gathered, others never run."""
+    if index is None:
+        return critic
     shared = critic.head.bias.shape[0] == 1
     take = lambda leaf: leaf[index]
     return Critic(
@@ -123,8 +121,8 @@ def members(critic: Critic, index: jax.Array) -> Critic:
     )
 
 
-def draw_subset(key: Key, num_critics: int, size: int, replacement: bool) -> jax.Array:
-    """Indices [size] of a random subset (REDQ); with replacement as WSRL's code (D6)."""
+def draw_subset(key: Key, num_critics: int, size: int, replacement: bool) -> jax.Array | None:
+    """Indices [size] of a random subset (REDQ), None if it is all of them."""
     if replacement:
         return jax.random.randint(key, (size,), 0, num_critics)
-    return jax.random.permutation(key, num_critics)[:size]
+    return None if size == num_critics else jax.random.permutation(key, num_critics)[:size]

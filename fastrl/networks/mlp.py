@@ -1,7 +1,7 @@
-"""Hidden layers: Dense, LayerNorm, ReLU, after *every* layer including the last; heads are separate.
+"""Hidden layers: Dense, LayerNorm, ReLU, the last one included; heads are separate.
 
-Parameters are frozen dataclasses of arrays and the forward pass is a function of them. Knows nothing of actors,
-critics or losses, and of ensembles only that leading axes of parameters are batch axes.
+Parameters are frozen dataclasses of arrays and the forward pass is a function of them. Knows nothing
+of actors, critics or losses, and of ensembles only that leading axes of parameters are batch axes.
 """
 
 import dataclasses
@@ -46,14 +46,12 @@ def orthogonal(gain: float) -> Callable[..., jax.Array]:
 
 
 def glorot(gain: float) -> Callable[..., jax.Array]:
-    """Uniform kernels of variance `scale / fan_avg` (IQL's networks); sqrt(2), the common gain, is scale 1."""
+    """Uniform kernels of variance `scale / fan_avg` (IQL); the common gain is scale 1."""
     scale = 1.0 if gain == GAIN else gain
     return jax.nn.initializers.variance_scaling(scale, "fan_avg", "uniform")
 
 
-def dense_init(
-    key: Key, inputs: int, outputs: int, gain: float = GAIN, initializer: Initializer = orthogonal
-) -> Dense:
+def dense_init(key: Key, inputs: int, outputs: int, gain: float = GAIN, initializer: Initializer = orthogonal) -> Dense:
     """A Dense layer with zero bias."""
     kernel = initializer(gain)(key, (inputs, outputs), jnp.float32)
     return Dense(kernel, jnp.zeros((outputs,), jnp.float32))
@@ -67,12 +65,12 @@ def trunk_init(
     final_gain: float | None = None,
     initializer: Initializer = orthogonal,
 ) -> Trunk:
-    """Hidden layers of these widths; `final_gain` is the gain of the *last hidden* kernel (WSRL's code)."""
+    """Hidden layers of these widths; `final_gain` is the gain of the *last hidden* kernel."""
     layers = []
-    for i, (key, width) in enumerate(zip(jax.random.split(key, len(widths)), widths)):
+    for i, (layer_key, width) in enumerate(zip(jax.random.split(key, len(widths)), widths)):
         last = i == len(widths) - 1
         gain = GAIN if final_gain is None or not last else final_gain
-        dense = dense_init(key, inputs, width, gain, initializer)
+        dense = dense_init(layer_key, inputs, width, gain, initializer)
         scale = jnp.ones((width,), jnp.float32) if layer_norm else None
         layers.append(Hidden(dense, scale, None if scale is None else jnp.zeros_like(scale)))
         inputs = width
@@ -100,10 +98,8 @@ def drop(x: jax.Array, rate: float, key: Key) -> jax.Array:
     return jnp.where(keep, x / (1.0 - rate), 0.0)
 
 
-def trunk_apply(
-    trunk: Trunk, x: jax.Array, dropout: float = 0.0, key: Key | None = None
-) -> jax.Array:
-    """Features [..., B, H] of rows [..., B, I]; dropout (before LayerNorm) only where a key is given."""
+def trunk_apply(trunk: Trunk, x: jax.Array, dropout: float = 0.0, key: Key | None = None) -> jax.Array:
+    """Features [..., B, H] of rows [..., B, I]; dropout (before LayerNorm) with a key only."""
     keys = None if key is None or dropout == 0.0 else jax.random.split(key, len(trunk))
     for i, layer in enumerate(trunk):
         x = affine(layer.dense, x)

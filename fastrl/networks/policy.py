@@ -1,7 +1,7 @@
 """Stochastic policies: a network, its diagonal Gaussian, and the tanh that squashes it.
 
-Random numbers come in as standard normal noise, so that a caller may draw them before it splits its rows.
-Knows nothing of critics and losses.
+Random numbers come in as standard normal noise, so that a caller may draw them before it splits its
+rows. Knows nothing of critics and losses.
 """
 
 import dataclasses
@@ -21,7 +21,7 @@ ACTION_LIMIT = 0.99999  # data actions are clipped here before arctanh, as WSRL 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Actor:
-    """A policy's parameters. `std` is a head, the state-independent log std [A], or None where it is fixed."""
+    """A policy's parameters; `std` is a head, a state-independent log std [A], or None (fixed)."""
 
     trunk: mlp.Trunk
     mean: mlp.Dense
@@ -45,9 +45,7 @@ def actor_init(
     """The actor that the configuration describes."""
     trunk_key, mean_key, std_key = jax.random.split(key, 3)
     widths = config.actor_hidden
-    trunk = mlp.trunk_init(
-        trunk_key, obs_size, widths, config.layer_norm, config.kernel_scale_final, initializer
-    )
+    trunk = mlp.trunk_init(trunk_key, obs_size, widths, config.layer_norm, config.kernel_scale_final, initializer)
     std: mlp.Dense | jax.Array | None = None
     if config.std in ("exp", "softplus"):
         std = mlp.dense_init(std_key, widths[-1], action_size)
@@ -56,9 +54,7 @@ def actor_init(
     return Actor(trunk, mlp.dense_init(mean_key, widths[-1], action_size), std)
 
 
-def distribution(
-    actor: Actor, config: ActorCritic, obs: jax.Array, key: Key | None = None
-) -> Gaussian:
+def distribution(actor: Actor, config: ActorCritic, obs: jax.Array, key: Key | None = None) -> Gaussian:
     """The Gaussian of obs [B, O]; a key turns dropout on."""
     features = mlp.trunk_apply(actor.trunk, obs, config.dropout, key)
     mean = mlp.affine(actor.mean, features)
@@ -72,6 +68,11 @@ def distribution(
     return Gaussian(mean, jnp.clip(std, *STD_RANGE))
 
 
+def dropout_keys(config: ActorCritic, key: Key, rows: int) -> Key | None:
+    """A key per row, so that each piece of a batch has one of its own; None without dropout."""
+    return jax.random.split(key, rows) if config.dropout else None
+
+
 def gaussian_log_prob(dist: Gaussian, x: jax.Array) -> jax.Array:
     """Log density of the Gaussian itself: x [..., A] -> [...]."""
     z = (x - dist.mean) / dist.std
@@ -79,7 +80,7 @@ def gaussian_log_prob(dist: Gaussian, x: jax.Array) -> jax.Array:
 
 
 def tanh_log_det(x: jax.Array) -> jax.Array:
-    """log |d tanh(x) / dx| summed over the last axis, stable for large |x|."""
+    """Log |d tanh(x) / dx| summed over the last axis, stable for large |x|."""
     return (2.0 * (jnp.log(2.0) - x - jax.nn.softplus(-2.0 * x))).sum(-1)
 
 
@@ -103,7 +104,7 @@ def candidates(dist: Gaussian, noise: jax.Array) -> tuple[jax.Array, jax.Array]:
 def choose(
     actor: Actor, config: ActorCritic, obs: jax.Array, key: Key, explore: bool, squash: bool = True
 ) -> jax.Array:
-    """Action [..., A] in [-1, 1] of obs [..., O]: a sample, or the mode; unsquashed ones are clipped."""
+    """Action [..., A] in [-1, 1] of obs [..., O]: a sample or the mode; unsquashed ones clipped."""
     rows = obs.reshape(-1, obs.shape[-1])
     dist = distribution(actor, config, rows)
     x = dist.mean + dist.std * jax.random.normal(key, dist.mean.shape) if explore else dist.mean
