@@ -1,0 +1,140 @@
+"""python benchmarks/learner.py [WORKLOAD ...] times whole learner updates and prints one JSON line each.
+
+A unit is one `update`: U critic updates and one actor update, several of them scanned in one jitted, donated call on
+random rows. `sgemm_fraction` is the achieved rate over that of a float32 2048^3 product timed in the same process
+between the same calls; benchmarks/flops.py counts the operations. `calql` puts the penalty on all ten critics;
+`calql_subset` is the released code's algorithm, which penalises two, and is counted so.
+"""
+
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from fastrl import launch
+
+if __name__ == "__main__":
+    launch.prepare()
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import jax
+import jax.numpy as jnp
+
+from benchmarks.flops import Shape, learner_step
+from fastrl.algorithms.build import build
+from fastrl.config import SAC, ActorCritic, CalQL
+from fastrl.types import Algorithm, Spec, Transition
+
+SMALL = {"actor_hidden": (64, 64), "critic_hidden": (64, 64), "num_critics": 5, "batch_size": 128}
+CONFIGS: dict[str, ActorCritic] = {
+    "locomotion": SAC(),
+    "antmaze": SAC(critic_hidden=(256,) * 4, backup="max_actions", std="uniform"),
+    "calql": CalQL(penalized="all"),
+    "calql_subset": CalQL(),
+    "small": SAC(**SMALL),
+}
+CALQL = {"utd": 1, "candidates": 30, "targets": 10}  # targets: 10 critics or 2 x 10 actions are 1 % apart
+SHAPES = {
+    "locomotion": Shape(17, 6),
+    "antmaze": Shape(29, 8, critic_layers=4, heads=1, backup_actions=10),
+    "calql": Shape(17, 6, **CALQL),
+    "calql_subset": Shape(17, 6, penalized=2, **CALQL),
+    "small": Shape(17, 6, critics=5, width=64, actor_width=64, batch=128),
+}
+ROUNDS = 7  # alternations of learner and product
+SECONDS = 1.0  # of one learner call, about
+
+
+def transitions(shape: Shape, key: jax.Array) -> Transition:
+    """Random rows [U, B]."""
+    keys = jax.random.split(key, 5)
+    rows = (shape.utd, shape.batch)
+    return Transition(
+        obs=jax.random.normal(keys[0], (*rows, shape.obs)),
+        action=jax.random.uniform(keys[1], (*rows, shape.act), minval=-1.0),
+        reward=jax.random.normal(keys[2], rows),
+        mask=jnp.ones(rows),
+        next_obs=jax.random.normal(keys[3], (*rows, shape.obs)),
+        mc_return=jax.random.normal(keys[4], rows),
+    )
+
+
+def learner(algorithm: Algorithm, count: int) -> Callable[..., Any]:
+    """`count` updates as one compiled call that reuses the state's memory."""
+
+    def run(state: Any, batches: Transition, key: jax.Array) -> Any:
+        def body(state: Any, key: jax.Array) -> Any:
+            return algorithm.update(state, batches, key)
+
+        state, metrics = jax.lax.scan(body, state, jax.random.split(key, count))
+        return state, metrics["actor/loss"].mean()
+
+    return jax.jit(run, donate_argnums=0)
+
+
+def seconds(function: Callable[[], Any]) -> float:
+    """Wall time of one call."""
+    start = time.perf_counter()
+    jax.block_until_ready(function())
+    return time.perf_counter() - start
+
+
+def product() -> Callable[[], Any]:
+    """A float32 2048^3 matrix product."""
+    a = jax.random.normal(jax.random.key(1), (2048, 2048))
+    matmul = jax.jit(jnp.matmul)
+    jax.block_until_ready(matmul(a, a))
+    return lambda: matmul(a, a)
+
+
+def measure(workload: str, row_chunk: int | None = 0) -> dict[str, Any]:
+    """The benchmark's line for one workload; row_chunk 0 is the platform's default."""
+    shape = SHAPES[workload]
+    if row_chunk == 0:
+        row_chunk = 256 if jax.default_backend() == "cpu" else None
+    algorithm = build(CONFIGS[workload], Spec(workload, shape.obs, shape.act, 1000), row_chunk)
+    batches, key = transitions(shape, jax.random.key(2)), jax.random.key(3)
+    gflop = learner_step(shape) / 1e9
+    count = max(2, round(SECONDS * 60 / gflop))
+    run = learner(algorithm, count).lower(algorithm.init(key), batches, key)
+    start = time.perf_counter()
+    compiled = run.compile()
+    compile_seconds = time.perf_counter() - start
+    state, _ = compiled(algorithm.init(key), batches, key)
+    matmul = product()
+    step, gemm, cpu = [], [], []
+    for _ in range(ROUNDS):
+        gemm += [seconds(matmul) for _ in range(3)]
+        before, start = time.process_time(), time.perf_counter()
+        state, loss = compiled(state, batches, key)
+        jax.block_until_ready(loss)
+        step.append((time.perf_counter() - start) / count)
+        cpu.append((time.process_time() - before) / count)
+        gemm += [seconds(matmul) for _ in range(3)]
+    sgemm = 2 * 2048**3 / statistics.median(gemm) / 1e9
+    duration = statistics.median(step)
+    return {
+        "benchmark": "learner",
+        "workload": workload,
+        "milliseconds": round(duration * 1e3, 3),
+        "milliseconds_best": round(min(step) * 1e3, 3),
+        "gflop": round(gflop, 3),
+        "gflops": round(gflop / duration, 1),
+        "sgemm_gflops": round(sgemm, 1),
+        "sgemm_fraction": round(gflop / duration / sgemm, 3),
+        "cpu_seconds": round(statistics.median(cpu), 5),
+        "compile_seconds": round(compile_seconds, 2),
+        "updates_per_call": count,
+        "row_chunk": row_chunk,
+        "device": jax.devices()[0].device_kind,
+        "jax": jax.__version__,
+        "finite": bool(jnp.isfinite(loss)),
+    }
+
+
+if __name__ == "__main__":
+    for name in sys.argv[1:] or CONFIGS:
+        print(json.dumps(measure(name)), flush=True)
