@@ -68,22 +68,24 @@ def enter(plan: Plan, number: int) -> Callable[..., Carry]:
         if phase.returns and open_episodes is None:
             one = episodes.start(task.num_envs, task.spec.horizon)
             open_episodes = jax.tree.map(lambda x: jnp.broadcast_to(x, (plan.seeds, *x.shape)), one)
-        state = SeedState(keys, agent, env, open_episodes, {})
-        totals = _zeros(plan, number, state, ring, data)
-        return Carry(jnp.int32(0), ring, dataclasses.replace(state, totals=totals))
+        state = SeedState(agent, env, open_episodes, {})
+        totals = _zeros(plan, number, keys, state, ring, data)
+        return Carry(jnp.int32(0), keys, ring, dataclasses.replace(state, totals=totals))
 
     return run
 
 
-def _zeros(plan: Plan, number: int, state: SeedState, ring: replay.Ring | None, data: Any) -> dict[str, jax.Array]:
+def _zeros(
+    plan: Plan, number: int, keys: Key, state: SeedState, ring: replay.Ring | None, data: Any
+) -> dict[str, jax.Array]:
     """Empty sums of every name that a step of this phase logs."""
 
-    def step(state: SeedState, ring: replay.Ring | None, data: Any) -> dict[str, jax.Array]:
+    def step(keys: Key, state: SeedState, ring: replay.Ring | None, data: Any) -> dict[str, jax.Array]:
         block = jax.tree.map(lambda x: x[:1], state)
         start = (jnp.int32(0), block, ring)
-        return scan.advance(plan.phases[number], number, plan.task, data, jnp.int32(0), start)[1]
+        return scan.advance(plan.phases[number], number, plan.task, data, keys[:1], jnp.int32(0), start)[1]
 
-    names = jax.eval_shape(step, state, ring, data)
+    names = jax.eval_shape(step, keys, state, ring, data)
     return {name: jnp.zeros(plan.seeds) for name in names}
 
 

@@ -45,7 +45,6 @@ class Phase:
 class SeedState:
     """What each seed has for itself; every leaf has the seed axis [S] in front."""
 
-    key: Key  # [S], never consumed: step t of phase p draws from fold_in(fold_in(key, p), t)
     agent: State
     env: VectorState | None
     open: OpenEpisodes | None
@@ -58,5 +57,6 @@ class Carry:
     """Everything a run is, between two chunks: the checkpoint is this, whole."""
 
     step: jax.Array  # int32, steps of the scan done in this phase, shared by all seeds
+    keys: Key  # [S], never consumed: step t of phase p draws from fold_in(fold_in(key, p), t)
     ring: Ring | None  # explicit seed axis, one shared pointer
     seeds: SeedState

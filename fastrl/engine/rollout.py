@@ -66,7 +66,7 @@ def step_seed(
     if open_episodes is not None:
         transition = replay.unpack(rows, task.spec.obs_size, task.spec.action_size)
         open_episodes, returns, age = episodes.push(
-            open_episodes, transition.reward, outcome.done, task.discount, task.failure
+            open_episodes, transition.reward, transition.mask, outcome.done, task.discount, task.failure
         )
         ended = (returns, age)
     return dataclasses.replace(seed, env=env, open=open_episodes), rows, sums, ended

@@ -21,7 +21,7 @@ from fastrl.types import Key, Metrics, State
 def step_keys(key: Key, phase: int, step: jax.Array) -> tuple[Key, Key, Key, Key]:
     """The four streams of one step of one seed: rollout, online rows, offline rows, update."""
     k = jax.random.fold_in(jax.random.fold_in(key, phase), step)
-    rollout_key, online, offline, update = jax.random.split(k, 4)
+    rollout_key, online, offline, update = (jax.random.fold_in(k, stream) for stream in range(4))
     return rollout_key, online, offline, update
 
 
@@ -43,16 +43,7 @@ def minibatches(
         if block.open is None:
             rows = replay.sample(ring, online_keys, calls * online_rows, first)
         else:
-            prefilled = data.shape[0] if phase.append and data is not None else 0
-            rows = replay.sample_finished(
-                ring,
-                block.open.ready,
-                block.open.written[0],
-                online_keys,
-                calls * online_rows,
-                first,
-                prefilled,
-            )
+            rows = replay.sample_finished(ring, block.open.length, online_keys, calls * online_rows, first)
         online = rows.reshape(n, calls, online_rows, -1)
     if online is None or offline is None:
         both = offline if online is None else online
@@ -86,12 +77,12 @@ Block = tuple[jax.Array, SeedState, replay.Ring | None]
 
 
 def advance(
-    phase: Phase, number: int, task: Task, data: jax.Array | None, first: jax.Array, state: Block
+    phase: Phase, number: int, task: Task, data: jax.Array | None, seed_keys: Key, first: jax.Array, state: Block
 ) -> tuple[Block, Metrics]:
     """One step of a block of n seeds, the first of which is `first`, and what it adds to the log `[n]`."""
     step, block, ring = state
-    n = block.key.shape[0]
-    keys = seeds.per_seed(lambda k: step_keys(k, number, step), n)(block.key)
+    n = seed_keys.shape[0]
+    keys = seeds.per_seed(lambda k: step_keys(k, number, step), n)(seed_keys)
     sums: Metrics = {"steps": jnp.ones(n)}
     if phase.online:
         assert ring is not None
@@ -116,28 +107,29 @@ def chunk(
     """The program of a phase: `(carry, dataset rows [M, W] or None) -> carry`, `length` steps later."""
 
     def run(carry: Carry, data: jax.Array | None) -> Carry:
-        def scan(first: jax.Array, block: SeedState, ring: replay.Ring | None) -> Block:
+        def scan(keys: Key, first: jax.Array, block: SeedState, ring: replay.Ring | None) -> Block:
             def body(state: Block, _: None) -> tuple[Block, None]:
-                (step, block, ring), sums = advance(phase, number, task, data, first, state)
+                (step, block, ring), sums = advance(phase, number, task, data, keys, first, state)
                 totals = add(block.totals, sums, state[0], log_every)
                 return (step, dataclasses.replace(block, totals=totals), ring), None
 
             return jax.lax.scan(body, (carry.step, block, ring), None, length=length)[0]
 
         if side_by_side:
-            step, block, ring = scan(jnp.int32(0), carry.seeds, carry.ring)
-            return Carry(step, ring, block)
+            step, block, ring = scan(carry.keys, jnp.int32(0), carry.seeds, carry.ring)
+            return Carry(step, carry.keys, ring, block)
 
         def one(i: jax.Array, block: SeedState, shared: tuple) -> tuple[SeedState, tuple]:  # type: ignore[type-arg]
             _, ring = shared
             if ring is not None:  # every seed starts where the chunk started
                 assert carry.ring is not None
                 ring = dataclasses.replace(ring, pointer=carry.ring.pointer, size=carry.ring.size)
-            step, block, ring = scan(i, block, ring)
+            keys = jax.lax.dynamic_slice_in_dim(carry.keys, i, 1)
+            step, block, ring = scan(keys, i, block, ring)
             return block, (step, ring)
 
-        count = carry.seeds.key.shape[0]
+        count = carry.keys.shape[0]
         block, (step, ring) = seeds.one_after_another(one, carry.seeds, (carry.step, carry.ring), count)
-        return Carry(step, ring, block)
+        return Carry(step, carry.keys, ring, block)
 
     return run
