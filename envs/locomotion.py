@@ -83,9 +83,7 @@ class Locomotion:
         noise = self.task.reset_noise
         qpos = qpos0 + jax.random.uniform(key_qpos, qpos0.shape, minval=-noise, maxval=noise)
         shape = (self.simulator.model.nv,)
-        return self.from_physics(
-            qpos, jax.random.uniform(key_qvel, shape, minval=-noise, maxval=noise)
-        )
+        return self.from_physics(qpos, jax.random.uniform(key_qvel, shape, minval=-noise, maxval=noise))
 
     def step(self, key: Key, state: Physics, action: jax.Array) -> tuple[Physics, Step]:
         """`frame_skip` physics steps; terminates when unhealthy."""

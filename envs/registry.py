@@ -1,6 +1,7 @@
 """Environments by name. Imports an environment's module (and simulator) only when it is made."""
 
 import difflib
+import functools
 import importlib
 import inspect
 from collections.abc import Callable, Iterable
@@ -11,11 +12,12 @@ from fastrl.types import Environment, UserError
 
 Factory = Callable[..., Environment]
 
+# A factory, or where to import it from: "module:function:first arguments".
 _FACTORIES: dict[str, str | Factory] = {
     "hopper": "fastrl.envs.locomotion:hopper",
-    "pointmaze-umaze": "fastrl.envs.maze:umaze",
-    "pointmaze-medium": "fastrl.envs.maze:medium",
-    "pointmaze-large": "fastrl.envs.maze:large",
+    "pointmaze-umaze": "fastrl.envs.maze:pointmaze:umaze",
+    "pointmaze-medium": "fastrl.envs.maze:pointmaze:medium",
+    "pointmaze-large": "fastrl.envs.maze:pointmaze:large",
     "probe-action": "fastrl.envs.probe:action",
     "probe-constant": "fastrl.envs.probe:constant",
     "probe-delayed": "fastrl.envs.probe:delayed",
@@ -42,8 +44,8 @@ def make(name: str, *, horizon: int | None = None, **options: Any) -> Environmen
         raise UserError(f"unknown environment {name!r}{_nearest(name, names())}")
     entry = _FACTORIES[name]
     if isinstance(entry, str):
-        module, attribute = entry.split(":")
-        entry = getattr(importlib.import_module(module), attribute)
+        module, attribute, *fixed = entry.split(":")
+        entry = functools.partial(getattr(importlib.import_module(module), attribute), *fixed)
     known = inspect.signature(entry).parameters
     open_ended = any(p.kind is p.VAR_KEYWORD for p in known.values())
     for option in options:

@@ -107,7 +107,8 @@ class Outcome:
 class Vector:
     """E copies that start a new episode when one ends.
 
-    A single copy is not vmapped: its reset is a real branch that costs only when an episode ends.
+    The reset is a branch, so that it costs only when some episode ends (under an outer vmap it is
+    computed and selected). A single copy is not vmapped.
     """
 
     env: Environment
@@ -126,26 +127,25 @@ class Vector:
 
     def step(self, key: Key, state: VectorState, action: jax.Array) -> tuple[VectorState, Outcome]:
         """One step of every copy with action [E, A], then a reset where the episode is done."""
-        return self._map(self._one, jax.random.split(key, self.copies), state, action)
-
-    def _one(self, key: Key, state: VectorState, action: jax.Array) -> tuple[VectorState, Outcome]:
         key_step, key_reset = jax.random.split(key)
-        env, step = self.env.step(key_step, state.env, action)
+        keys = jax.random.split(key_step, self.copies)
+        env, step = self._map(self.env.step, keys, state.env, action)
         done = step.terminated | step.truncated
         length, total = state.length + 1, state.episode_return + step.reward
-        outcome = Outcome(step, done, total, length)
+        after = VectorState(env, step.obs, length, total)
         # Raw key data: under vmap the branch becomes a select over its operands, keys included.
-        implementation = jax.random.key_impl(key_reset)
-        env, obs = lax.cond(
-            done,
-            lambda data: self.env.reset(jax.random.wrap_key_data(data, impl=implementation)),
-            lambda _: (env, step.obs),
-            jax.random.key_data(key_reset),
+        after = lax.cond(
+            jnp.any(done), self._restart, lambda *args: args[2], jax.random.key_data(key_reset), done, after
         )
-        state = VectorState(
-            env, obs, jnp.where(done, 0, length), jnp.where(done, jnp.zeros_like(total), total)
-        )
-        return state, outcome
+        return after, Outcome(step, done, total, length)
+
+    def _restart(self, key: jax.Array, done: jax.Array, state: VectorState) -> VectorState:
+        """`state` with a fresh episode where `done`."""
+
+        def choose(new: jax.Array, old: jax.Array) -> jax.Array:
+            return jnp.where(done.reshape(-1, *[1] * (new.ndim - 1)), new, old)
+
+        return jax.tree.map(choose, self.reset(jax.random.wrap_key_data(key)), state)
 
     def _map(self, function: Any, *args: Any) -> Any:
         if self.copies > 1:

@@ -14,9 +14,7 @@ def episode(name, action, steps):
     rows = []
     for i in range(steps):
         state, step = env.step(jax.random.fold_in(key, i), state, jnp.array([action]))
-        rows.append(
-            (float(obs[0]), float(step.reward), bool(step.terminated), bool(step.truncated))
-        )
+        rows.append((float(obs[0]), float(step.reward), bool(step.terminated), bool(step.truncated)))
         obs = step.obs
         if rows[-1][2] or rows[-1][3]:
             break

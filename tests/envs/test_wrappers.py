@@ -35,9 +35,7 @@ def rollout(env, copies, steps, key):
         return after, (state, outcome)
 
     start, run = jax.random.split(key)
-    return jax.jit(
-        lambda: jax.lax.scan(step, vector.reset(start), jax.random.split(run, steps))[1]
-    )()
+    return jax.jit(lambda: jax.lax.scan(step, vector.reset(start), jax.random.split(run, steps))[1])()
 
 
 @pytest.mark.parametrize("copies", [1, 3])
@@ -70,14 +68,15 @@ def test_a_termination_at_the_horizon_stays_a_termination(key):
     assert outcome.step.terminated[4, 0] and not outcome.step.truncated[4, 0]
 
 
-def test_a_single_copy_has_a_branch_and_no_select(key):
-    vector = Vector(make("probe-constant"), 1)
-    state = jax.eval_shape(vector.reset, key)
-    jaxpr = str(jax.make_jaxpr(vector.step)(key, state, jnp.zeros((1, 1))))
-    assert "cond[" in jaxpr
-    vector = Vector(make("probe-constant"), 2)
-    state = jax.eval_shape(vector.reset, key)
-    assert "cond[" not in str(jax.make_jaxpr(vector.step)(key, state, jnp.zeros((2, 1))))
+def test_seeds_under_vmap_do_what_each_does_alone():
+    env = Counter(Spec("counter", 2, 1, 10))
+
+    def run(key):
+        return rollout(env, 2, 7, key)[0].obs
+
+    together = jax.vmap(run)(jax.random.split(jax.random.key(0), 3))
+    for alone, obs in zip(jax.random.split(jax.random.key(0), 3), together):
+        np.testing.assert_array_equal(obs, run(alone))
 
 
 def test_the_environment_is_traced_once_for_a_whole_scan(key):
