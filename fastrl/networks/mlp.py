@@ -41,8 +41,26 @@ Trunk = tuple[Hidden, ...]
 
 
 def orthogonal(gain: float) -> Callable[..., jax.Array]:
-    """Orthogonal kernels of this gain (WSRL's networks)."""
-    return jax.nn.initializers.orthogonal(gain)
+    """Orthogonal kernels of this gain (WSRL's networks).
+
+    Gram-Schmidt, twice a column, in plain array operations: XLA's own QR of a batch of matrices waits inside the
+    CPU's thread pool for work that it queues there, and two of them at once stand still for ever on two cores.
+    """
+
+    def initialise(key: Key, shape: tuple[int, int], dtype: jnp.dtype = jnp.float32) -> jax.Array:
+        rows, columns = max(shape), min(shape)
+        normal = jax.random.normal(key, (rows, columns), dtype)
+
+        def column(i: jax.Array, basis: jax.Array) -> jax.Array:
+            vector = normal[:, i]
+            for _ in range(2):
+                vector = vector - basis @ (vector @ basis)
+            return basis.at[:, i].set(vector / jnp.linalg.norm(vector))
+
+        basis = jax.lax.fori_loop(0, columns, column, jnp.zeros_like(normal))
+        return gain * (basis if shape[0] >= shape[1] else basis.T)
+
+    return initialise
 
 
 def glorot(gain: float) -> Callable[..., jax.Array]:
