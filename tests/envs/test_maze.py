@@ -74,6 +74,7 @@ def test_the_model_is_upstreams_field_by_field():
 @pytest.mark.parametrize("maze", ["umaze", "medium", "large"])
 def test_every_step_is_c_mujocos_walls_included(maze):
     env, _ = upstream(maze)
+    env.model.opt.tolerance = 0  # C stops early now and then, 1e-6 from the optimum
     rows = simulate(env.model, MAZES[maze].centre(MAZES[maze].goal), 3000, seed=1)
     assert (rows["contacts"] == 1).sum() > 300 and (rows["contacts"] >= 2).sum() > 100
     with jax.enable_x64(True):

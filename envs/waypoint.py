@@ -1,0 +1,52 @@
+"""A scripted controller for PointMaze: along a shortest path, cell by cell. Learns nothing."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from fastrl.envs.grid import Maze, neighbours
+from fastrl.envs.maze import MAX_VELOCITY, PointMaze
+
+APPROACH = 5.0
+"""Desired velocity per distance to the waypoint, 1/s."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Waypoint:
+    """`act` is pure and usable in a scan; the paths are a table made once."""
+
+    table: np.ndarray  # [F, R, C, 2] centre (m) of the cell after (row, column) towards free cell f
+    shape: tuple[int, int]
+    gain: float  # control per missing velocity, s/m
+
+    @classmethod
+    def of(cls, env: PointMaze) -> "Waypoint":
+        """The controller for an environment's maze and frame skip."""
+        ball = env.ball
+        gain = ball.mass / (ball.gear * ball.timestep * env.frame_skip)
+        return cls(_paths(env.maze), env.maze.walls.shape, gain)
+
+    def act(self, qpos: jax.Array, qvel: jax.Array, goal: jax.Array) -> jax.Array:
+        """The action [2] at qpos [2], qvel [2] that heads for free cell `goal` [] (an index)."""
+        rows, columns = self.shape
+        row = jnp.floor(rows / 2 - qpos[1]).astype(jnp.int32)
+        column = jnp.floor(qpos[0] + columns / 2).astype(jnp.int32)
+        target = jnp.asarray(self.table, float)[goal, row, column]
+        wanted = jnp.clip(APPROACH * (target - qpos), -MAX_VELOCITY, MAX_VELOCITY)
+        return jnp.clip(self.gain * (wanted - qvel), -1.0, 1.0)
+
+
+def _paths(maze: Maze) -> np.ndarray:
+    """The table of `Waypoint`; at the goal, and in walls, a cell's own centre."""
+    rows, columns = maze.walls.shape
+    cells = np.stack(np.meshgrid(np.arange(rows), np.arange(columns), indexing="ij"), -1)
+    table = np.broadcast_to(cells, (len(maze.free), rows, columns, 2)).copy()
+    for index, goal in enumerate(maze.free):
+        steps = maze.distances(tuple(goal))
+        for cell in map(tuple, maze.free):
+            for near in neighbours(cell):
+                if steps[near] == steps[cell] - 1 and steps[cell] > 0:
+                    table[(index, *cell)] = near
+    return maze.centre(table)

@@ -1,0 +1,79 @@
+import h5py
+import numpy as np
+import pytest
+
+from fastrl.engine.collect import collect, write_d4rl
+from fastrl.envs.grid import MAZES
+from fastrl.types import UserError
+
+OPTIONS = {"frame_skip": 4, "horizon": 150}
+
+
+@pytest.fixture(scope="module")
+def scripted():
+    return collect("pointmaze-medium", steps=4000, seed=1, behaviour="scripted", max_distance=7, options=OPTIONS)
+
+
+def test_scripted_data_reaches_the_goal_from_cells_within_reach(scripted):
+    ends = scripted["terminals"] | scripted["timeouts"]
+    assert not (scripted["terminals"] & scripted["timeouts"]).any()
+    np.testing.assert_array_equal(scripted["rewards"], scripted["terminals"])
+    assert scripted["terminals"].sum() > 10 and scripted["timeouts"].sum() > 10
+    maze = MAZES["medium"]
+    starts = scripted["observations"][1:][ends[:-1]]
+    row, column = np.floor(4 - starts[:, 1]).astype(int), np.floor(starts[:, 0] + 4).astype(int)
+    distance = maze.distances(maze.goal)[row, column]
+    assert distance.min() >= 0 and distance.max() == 7
+    reached = scripted["next_observations"][scripted["terminals"]][:, :2]
+    assert np.linalg.norm(reached - maze.centre(maze.goal), axis=1).max() <= 0.4501
+
+
+def test_rows_follow_one_another_until_an_episode_ends(scripted):
+    ends = scripted["terminals"] | scripted["timeouts"]
+    same = (scripted["next_observations"][:-1] == scripted["observations"][1:]).all(1)
+    np.testing.assert_array_equal(same, ~ends[:-1])
+    physics = np.concatenate([scripted["infos/qpos"], scripted["infos/qvel"]], 1)
+    np.testing.assert_array_equal(physics, scripted["observations"])
+    assert np.abs(scripted["actions"]).max() <= 1
+
+
+def test_a_seed_is_a_data_set(scripted):
+    arguments = {"behaviour": "scripted", "max_distance": 7, "options": OPTIONS}
+    again = collect("pointmaze-medium", steps=50, seed=1, **arguments)
+    np.testing.assert_array_equal(again["observations"], scripted["observations"][:50])
+    other = collect("pointmaze-medium", steps=50, seed=2, **arguments)
+    assert not np.array_equal(other["observations"], again["observations"])
+
+
+def test_a_written_file_reads_back_and_is_never_overwritten(scripted, tmp_path):
+    path = tmp_path / "maze.hdf5"
+    write_d4rl(path, scripted)
+    with h5py.File(path) as file:
+        for field, column in scripted.items():
+            np.testing.assert_array_equal(file[field][:], column)
+            assert file[field].dtype in (np.float32, bool)
+            assert file[field].compression == "gzip" and file[field].fletcher32
+            assert file[field].shuffle
+    with pytest.raises(UserError, match="exists already"):
+        write_d4rl(path, scripted)
+    with pytest.raises(UserError, match="no folder"):
+        write_d4rl(tmp_path / "missing" / "maze.hdf5", scripted)
+    assert [p.name for p in tmp_path.iterdir()] == ["maze.hdf5"]
+
+
+def test_random_actions_fill_the_bounds_of_any_environment():
+    rows = collect("probe-termination", steps=200)
+    assert rows["actions"].min() < -0.9 and rows["actions"].max() > 0.9
+    np.testing.assert_array_equal(np.flatnonzero(rows["terminals"]), np.arange(4, 200, 5))
+    assert "infos/qpos" not in rows and not rows["timeouts"].any()
+
+
+def test_bad_requests_are_answered():
+    with pytest.raises(UserError, match="use behaviour 'random'"):
+        collect("probe-constant", steps=10, behaviour="scripted")
+    with pytest.raises(UserError, match="unknown behaviour"):
+        collect("probe-constant", steps=10, behaviour="expert")
+    with pytest.raises(UserError, match="at least 1"):
+        collect("probe-constant", steps=0)
+    with pytest.raises(UserError, match="one evaluation goal"):
+        collect("pointmaze-umaze", steps=5, behaviour="scripted", options={"goal": "random", "start_distance": 1})
