@@ -194,7 +194,7 @@ class Driver:
                 raise Diverged(f"seed {seed}: {name} is not finite at step {done} of {row['phase']}; lower a learning rate")
             if name.startswith("rollout/"):
                 assert ended is not None
-                row[name] = [float(v / e) if e else None for v, e in zip(value, ended, strict=True)]
+                row[name] = [float(v / e) if e else math.nan for v, e in zip(value, ended, strict=True)]
             else:
                 row[name] = [float(x) for x in value / steps]
         self._append(row)
