@@ -60,17 +60,13 @@ def read(path: Path, horizon: int | None) -> Rows:
     if "timeouts" in arrays:
         timeouts = arrays["timeouts"] == 1
     elif horizon is None:
-        raise UserError(
-            f"{where}: has no 'timeouts'; give the episode length (horizon) or a v2 file"
-        )
+        raise UserError(f"{where}: has no 'timeouts'; give the episode length (horizon) or a v2 file")
     else:
         timeouts = _timeouts(terminals, horizon)
     return _qlearning(where, arrays, terminals, timeouts)
 
 
-def _qlearning(
-    where: str, arrays: dict[str, np.ndarray], terminals: np.ndarray, timeouts: np.ndarray
-) -> Rows:
+def _qlearning(where: str, arrays: dict[str, np.ndarray], terminals: np.ndarray, timeouts: np.ndarray) -> Rows:
     """Drops timed-out rows and the last row; `next_obs` is always the next row's observation.
 
     A kept row ends its trajectory where it is terminal or the row after it was a timeout.
@@ -103,29 +99,24 @@ def _timeouts(terminals: np.ndarray, horizon: int) -> np.ndarray:
 
 
 def _arrays(path: Path) -> dict[str, np.ndarray]:
-    """The file's five arrays as float32, checked for presence and rank."""
+    """The file's arrays as float32, checked for presence and rank."""
     if not h5py.is_hdf5(path):
         raise UserError(f"{path}: is not an HDF5 file; {SUPPORTED}")
+    ranks = {"observations": 2, "actions": 2, "rewards": 1, "terminals": 1, "timeouts": 1}
+    key = ""
     try:
-        file = h5py.File(path, "r")
-    except OSError as error:
-        raise UserError(f"{path}: is cut short or damaged; download it again") from error
-    ranks = {"observations": 2, "actions": 2, "rewards": 1, "terminals": 1}
-    with file:
-        if "timeouts" in file:
-            ranks["timeouts"] = 1
-        return {key: _array(str(path), file, key, rank) for key, rank in ranks.items()}
-
-
-def _array(where: str, file: h5py.File, key: str, rank: int) -> np.ndarray:
-    """One array of the file as float32."""
-    try:
-        array = file[key][()] if isinstance(file.get(key), h5py.Dataset) else None
-    except (OSError, RuntimeError, KeyError) as error:
-        raise UserError(f"{where}: '{key}' is damaged; download the file again") from error
-    if array is None:
-        raise UserError(
-            f"{where}: has no '{key}'; D4RL files hold observations, actions, rewards, "
-            "terminals and timeouts"
-        )
-    return validate.numbers(where, key, np.asarray(array), rank)
+        with h5py.File(path, "r") as file:
+            found = {}
+            for key in ranks:
+                dataset = file.get(key)
+                if isinstance(dataset, h5py.Dataset):
+                    found[key] = np.asarray(dataset[()])
+    except (OSError, RuntimeError, ValueError, TypeError, KeyError, MemoryError) as error:
+        what = f"'{key}'" if key else "the file"
+        raise UserError(f"{path}: {what} is cut short or damaged; download it again") from error
+    for key in ranks:
+        if key not in found and key != "timeouts":
+            raise UserError(
+                f"{path}: has no '{key}'; D4RL files hold observations, actions, rewards, terminals and timeouts"
+            )
+    return {k: validate.numbers(str(path), k, array, ranks[k]) for k, array in found.items()}

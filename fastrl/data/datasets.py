@@ -66,10 +66,7 @@ class Dataset:
         if boundary is not None:
             given["boundary"] = boundary
         ranks = {"obs": 2, "action": 2, "next_obs": 2}
-        arrays = {
-            key: validate.numbers(name, key, np.array(value), ranks.get(key, 1))
-            for key, value in given.items()
-        }
+        arrays = {key: validate.numbers(name, key, np.array(value), ranks.get(key, 1)) for key, value in given.items()}
         validate.same_rows(name, arrays, "obs")
         if arrays["obs"].shape != arrays["next_obs"].shape:
             raise UserError(
@@ -95,9 +92,7 @@ def load(path: str | Path, *, sha256: str | None = None, horizon: int | None = N
     path = Path(path)
     found = d4rl.digest(path)
     if sha256 is not None and found != sha256.lower():
-        raise UserError(
-            f"{path}: has sha256 {found}, not {sha256}; download it again or correct the sha256"
-        )
+        raise UserError(f"{path}: has sha256 {found}, not {sha256}; download it again or correct the sha256")
     rows = d4rl.read(path, horizon)
     return Dataset(
         obs=rows.obs,
@@ -120,23 +115,17 @@ def check(dataset: Dataset, spec: Spec, *, capacity: int | None = None) -> None:
     for key, found, want in sizes:
         if found != want:
             raise UserError(
-                f"{dataset.name}: {key} have size {found} but {spec.name} has {want}; "
-                "this is a dataset of another task"
+                f"{dataset.name}: {key} have size {found} but {spec.name} has {want}; this is a dataset of another task"
             )
     if capacity is not None and dataset.rows > capacity:
-        raise UserError(
-            f"{dataset.name}: has {dataset.rows} rows but the replay holds {capacity}; "
-            "raise the capacity"
-        )
+        raise UserError(f"{dataset.name}: has {dataset.rows} rows but the replay holds {capacity}; raise the capacity")
 
 
 def warnings_of(dataset: Dataset) -> list[str]:
     """What is legal but rarely meant, one line each."""
     lines = []
     if np.ptp(dataset.reward) == 0:
-        lines.append(
-            f"{dataset.name}: every reward is {dataset.reward[0]:g}; nothing to improve on"
-        )
+        lines.append(f"{dataset.name}: every reward is {dataset.reward[0]:g}; nothing to improve on")
     if not dataset.boundary.any():
         lines.append(f"{dataset.name}: no episode ends; Monte-Carlo returns are not available")
     if dataset.action.size and (np.ptp(dataset.action, axis=0) == 0).any():

@@ -42,7 +42,8 @@ def push(
     environment steps ago each row was written, [..., E, H] int32: 0 is this step, -1 no such row.
     As in a dataset, a row of mask 0 ends its trajectory. `failure` as in `returns.monte_carlo`.
     """
-    place = jnp.arange(episodes.reward.shape[-1])
+    shape = episodes.reward.shape
+    place = jax.lax.broadcasted_iota(jnp.int32, shape, len(shape) - 1)
     rewards = jnp.where(place == episodes.length[..., None], reward[..., None], episodes.reward)
     length = episodes.length + 1
     ended = done | (mask == 0)

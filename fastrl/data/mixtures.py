@@ -12,9 +12,7 @@ def offline_rows(batch: int, ratio: float) -> int:
         raise UserError(f"offline ratio is {ratio}; it must be between 0 and 1")
     count = round(batch * ratio)
     if 0.0 < ratio < 1.0 and count in (0, batch):
-        raise UserError(
-            f"offline ratio {ratio} of {batch} rows rounds to {count} rows; raise the batch size"
-        )
+        raise UserError(f"offline ratio {ratio} of {batch} rows rounds to {count} rows; raise the batch size")
     return count
 
 

@@ -101,9 +101,7 @@ def sample(ring: Ring, keys: Key, count: int, first_seed: int | jax.Array = 0) -
     return _gather(ring, draw(keys), first_seed)
 
 
-def set_returns(
-    ring: Ring, returns: jax.Array, age: jax.Array, first_seed: int | jax.Array = 0
-) -> Ring:
+def set_returns(ring: Ring, returns: jax.Array, age: jax.Array, first_seed: int | jax.Array = 0) -> Ring:
     """Fills in mc_return of the rows that E lanes wrote `age` environment steps ago.
 
     returns, age: [n, E, H]; age 0 is the step just inserted and not yet advanced past. Entries of
@@ -120,9 +118,7 @@ def set_returns(
     return dataclasses.replace(ring, rows=written)
 
 
-def sample_finished(
-    ring: Ring, length: jax.Array, keys: Key, count: int, first_seed: int | jax.Array = 0
-) -> jax.Array:
+def sample_finished(ring: Ring, length: jax.Array, keys: Key, count: int, first_seed: int | jax.Array = 0) -> jax.Array:
     """As `sample`, leaving out the rows of episodes that are still open: [n, count, W].
 
     length [n, E]: rows so far of each lane's open episode (`OpenEpisodes.length`), all advanced

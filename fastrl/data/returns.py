@@ -58,12 +58,10 @@ def returns_to_go(reward: jax.Array, length: jax.Array, discount: float) -> jax.
     powers are divided out, so it is as accurate at H = 1000 as at H = 10. No mask is needed:
     nothing follows an episode's last row.
     """
-    inside = jnp.arange(reward.shape[-1]) < length[..., None]
-    reward = jnp.where(inside, reward, 0.0)
+    place = jax.lax.broadcasted_iota(jnp.int32, reward.shape, reward.ndim - 1)
+    reward = jnp.where(place < length[..., None], reward, 0.0)
 
-    def compose(
-        later: tuple[jax.Array, jax.Array], now: tuple[jax.Array, jax.Array]
-    ) -> tuple[jax.Array, jax.Array]:
+    def compose(later: tuple[jax.Array, jax.Array], now: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
         return later[0] * now[0], now[1] + now[0] * later[1]
 
     maps = (jnp.full_like(reward, discount), reward)

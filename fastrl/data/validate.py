@@ -8,9 +8,7 @@ import numpy as np
 from fastrl.types import UserError
 
 TOLERANCE = 1e-3  # actions may leave [-1, 1] by this much before they count as wrong
-ACTION_LIMIT = (
-    1.0 - 1e-5
-)  # where they are clipped: the log-density of a tanh policy is infinite at +-1
+ACTION_LIMIT = 1.0 - 1e-5  # where they are clipped: the log-density of a tanh policy is infinite at +-1
 
 
 def numbers(where: str, key: str, array: np.ndarray, rank: int) -> np.ndarray:
@@ -34,8 +32,7 @@ def same_rows(where: str, arrays: dict[str, np.ndarray], first: str) -> None:
     for key, array in arrays.items():
         if len(array) != rows:
             raise UserError(
-                f"{where}: '{key}' has {len(array)} rows but '{first}' has {rows}; "
-                "store one row a step in each"
+                f"{where}: '{key}' has {len(array)} rows but '{first}' has {rows}; store one row a step in each"
             )
 
 
@@ -63,8 +60,5 @@ def unit_actions(where: str, key: str, array: np.ndarray) -> np.ndarray:
     if not good.all():
         row = int(np.argmin(good))
         worst = array[row][np.argmax(np.abs(array[row]))]
-        raise UserError(
-            f"{where}: '{key}' is {worst:g} at row {row}, outside [-1, 1]; "
-            "rescale the actions to [-1, 1]"
-        )
+        raise UserError(f"{where}: '{key}' is {worst:g} at row {row}, outside [-1, 1]; rescale the actions to [-1, 1]")
     return np.clip(array, -ACTION_LIMIT, ACTION_LIMIT)
