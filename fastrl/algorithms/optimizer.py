@@ -55,7 +55,7 @@ def adam(rate: float, config: ActorCritic) -> Optimizer:
         params: Params, grads: Params, state: AdamState, target: Params | None = None
     ) -> tuple[Params, AdamState, Params]:
         if config.grad_clip is not None:
-            norm = optax.global_norm(grads)
+            norm = optax.tree.norm(grads)
             factor = jnp.minimum(1.0, config.grad_clip / jnp.maximum(norm, 1e-12))
             grads = jax.tree.map(lambda g: g * factor, grads)
         count = state.count + 1
