@@ -69,7 +69,6 @@ class Simulator:
         self.frame_skip = frame_skip
         self.qpos0 = np.array(model.qpos0)
         self.timestep = float(model.opt.timestep)  # s
-        self.control_range = np.array(model.actuator_ctrlrange)
 
     def start(self, qpos: jax.Array, qvel: jax.Array) -> Physics:
         """A state without history: the solver starts from the unconstrained acceleration.
@@ -82,32 +81,25 @@ class Simulator:
     def step(self, state: Physics, control: jax.Array) -> Physics:
         """`frame_skip` Runge-Kutta steps with `control` [A] held.
 
-        As `mjx.step`, but the four stages are turns of one loop, not four copies of the dynamics:
-        a quarter of the program to compile, and one that a CPU runs without splitting it up.
+        As `mjx.step`, but with stages 2 to 4 as turns of a loop instead of three copies of the
+        dynamics: half the program to compile, and twice as fast for one copy on a CPU.
         """
-        stages = tuple(jnp.asarray(column, float) for column in _RUNGE_KUTTA.T)
+        ahead, weights = jnp.asarray(_RUNGE_KUTTA[1:].T * [[self.timestep], [1.0]], float)
 
         def physics_step(_: int, state: Physics) -> Physics:
             def stage(carry: Any, coefficients: Any) -> Any:
                 velocity, acceleration, mean_velocity, mean_acceleration = carry
-                advance, weight = coefficients
-                data = self._forward(
-                    state.qpos + self.timestep * advance * velocity,
-                    state.qvel + self.timestep * advance * acceleration,
-                    state.warmstart,
-                    control,
-                )
-                velocity, acceleration = data.qvel, data.qacc
-                return (
-                    velocity,
-                    acceleration,
-                    mean_velocity + weight * velocity,
-                    mean_acceleration + weight * acceleration,
-                ), None
+                time, weight = coefficients
+                qpos, qvel = state.qpos + time * velocity, state.qvel + time * acceleration
+                acceleration = self._acceleration(qpos, qvel, state.warmstart, control)
+                mean_velocity += weight * qvel
+                mean_acceleration += weight * acceleration
+                return (qvel, acceleration, mean_velocity, mean_acceleration), None
 
-            zero = jnp.zeros_like(state.qvel)
-            start = (state.qvel, zero, zero, zero)
-            (_, last, velocity, acceleration), _ = lax.scan(stage, start, stages)
+            first = self._acceleration(state.qpos, state.qvel, state.warmstart, control)
+            weight = _RUNGE_KUTTA[0, 1]
+            start = (state.qvel, first, weight * state.qvel, weight * first)
+            (_, last, velocity, acceleration), _ = lax.scan(stage, start, (ahead, weights))
             return Physics(
                 state.qpos + self.timestep * velocity,
                 state.qvel + self.timestep * acceleration,
@@ -116,7 +108,7 @@ class Simulator:
 
         return lax.fori_loop(0, self.frame_skip, physics_step, state)
 
-    def _forward(self, qpos: jax.Array, qvel: jax.Array, warmstart: jax.Array, control: jax.Array) -> Any:
+    def _acceleration(self, qpos: jax.Array, qvel: jax.Array, warmstart: jax.Array, control: jax.Array) -> jax.Array:
         data = self._blank.replace(qpos=qpos, qvel=qvel, qacc_warmstart=warmstart, ctrl=control)
         with jax.numpy_rank_promotion("allow"):  # MJX's own code promotes ranks
-            return mjx.forward(self.model, data)
+            return mjx.forward(self.model, data).qacc
