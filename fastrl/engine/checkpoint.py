@@ -80,9 +80,7 @@ class Checkpoints:
             self._manager.delete(old)
         return sha256
 
-    def restore(
-        self, template: Callable[[dict[str, Any]], Any], on_damage: Callable[[str], None]
-    ) -> Restored | None:
+    def restore(self, template: Callable[[dict[str, Any]], Any], on_damage: Callable[[str], None]) -> Restored | None:
         """The newest carry that is what was saved, or None if nothing ever was.
 
         `template(meta)` is the carry's tree, concrete or abstract; arrays come back with its shardings.
@@ -116,9 +114,7 @@ class Checkpoints:
     def _manager(self) -> ocp.CheckpointManager:
         """The writer; what an interrupted save left behind goes when the first save begins."""
         logging.getLogger("absl").setLevel(logging.ERROR)
-        options = ocp.CheckpointManagerOptions(
-            cleanup_tmp_directories=True, enable_async_checkpointing=False
-        )
+        options = ocp.CheckpointManagerOptions(cleanup_tmp_directories=True, enable_async_checkpointing=False)
         try:
             return ocp.CheckpointManager(self.folder, options=options)
         except OSError as error:
@@ -146,9 +142,7 @@ class Checkpoints:
 
 def _stored(tree: Any) -> dict[str, Any]:
     """The leaves that Orbax is given, by path: all but those of size zero, which it refuses."""
-    return {
-        path: leaf for path, leaf in manifest.leaves(tree).items() if np.prod(np.shape(leaf)) != 0
-    }
+    return {path: leaf for path, leaf in manifest.leaves(tree).items() if np.prod(np.shape(leaf)) != 0}
 
 
 def _storable(carry: Any) -> dict[str, Any]:

@@ -5,15 +5,18 @@ Does not know what the values mean.
 """
 
 import json
-import math
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from tensorboardX import SummaryWriter
 
+from fastrl.types import UserError
+
 METRICS = "metrics.jsonl"
+BOARD = "tensorboard"
 _ADDRESS = (
     "step",
     "phase",
@@ -36,26 +39,38 @@ class MetricsLog:
         self._board: SummaryWriter | None = None
 
     def append(self, row: dict[str, Any]) -> None:
-        """Writes one row: numbers, strings, or arrays `[S]` (a value per seed), and flushes it."""
+        """Writes one row, durably: numbers, strings, or arrays `[S]` (a value per seed)."""
         plain = {name: _plain(value) for name, value in row.items()}
         self._file.write(json.dumps(plain, allow_nan=False).encode() + b"\n")
         self._file.flush()
+        os.fsync(self._file.fileno())  # a checkpoint made after it counts on it
         self.rows += 1
         self._mirror(plain)
 
     def truncate(self, rows: int) -> None:
-        """Forgets all but the first `rows` rows: what a checkpoint being resumed has not seen."""
+        """Forgets all but the first `rows` rows: what a checkpoint being resumed has not seen.
+
+        The TensorBoard mirror is written anew from the rows that stay.
+        """
         if rows > self.rows:
-            raise ValueError(f"{self._path} has {self.rows} rows, the checkpoint knew {rows}")
-        self._file.close()
+            raise UserError(
+                f"{self._path} has {self.rows} rows but the checkpoint was made after {rows}; restore the file from"
+                " a copy, or start a new run"
+            )
+        self.close()
         _cut(self._path, rows)
+        shutil.rmtree(self.folder / BOARD, ignore_errors=True)
+        for row in read(self.folder):
+            self._mirror(row)
         self._file = self._path.open("ab")
         self.rows = rows
 
+    def read(self, folder: Path | str | None = None) -> list[dict[str, Any]]:
+        """The rows so far."""
+        return read(self.folder if folder is None else folder)
+
     def close(self) -> None:
-        """Puts everything on disk."""
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        """Closes both files; everything is on disk."""
         self._file.close()
         if self._board is not None:
             self._board.close()
@@ -64,7 +79,7 @@ class MetricsLog:
     def _mirror(self, row: dict[str, Any]) -> None:
         """Scalars at the run's own count: online steps after pre-training, gradient steps in it."""
         if self._board is None:
-            self._board = SummaryWriter(str(self.folder / "tensorboard"), flush_secs=30)
+            self._board = SummaryWriter(str(self.folder / BOARD), flush_secs=30)
         step = int(row.get("online") or row.get("offline") or row.get("step") or 0)
         prefix = f"{row.get('phase', 'run')}/{row.get('kind', 'train')}"
         for name, value in row.items():
@@ -90,9 +105,8 @@ def _plain(value: Any) -> Any:
     array = np.asarray(value)
     if array.dtype.kind in "bui":
         return array.tolist()
-    # the shortest decimal that is this float32, or this float64
-    exact = np.vectorize(lambda x: float(str(x)) if math.isfinite(x) else None, otypes=[object])
-    return exact(array).tolist()
+    exact = array.astype(np.float64)
+    return np.where(np.isfinite(exact), exact.astype(object), None).tolist()
 
 
 def _whole_lines(path: Path) -> list[bytes]:

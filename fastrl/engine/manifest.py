@@ -52,10 +52,7 @@ def digest(tree: Any) -> dict[str, dict[str, Any]]:
 
     Typed keys count by their key data. One leaf is on the host at a time.
     """
-    return {
-        path: {**describe(leaf), "sha256": _sha256(_pieces(leaf))}
-        for path, leaf in leaves(tree).items()
-    }
+    return {path: {**describe(leaf), "sha256": _sha256(_pieces(leaf))} for path, leaf in leaves(tree).items()}
 
 
 def combine(digests: dict[str, dict[str, Any]]) -> str:
@@ -121,9 +118,7 @@ def read(path: Path) -> dict[str, Any]:
     if checksum != _checksum(content):
         raise Damaged(f"{path.name} differs from its checksum")
     if content.get("format") != FORMAT:
-        raise Damaged(
-            f"{path.name} has format {content.get('format')}, this version reads {FORMAT}"
-        )
+        raise Damaged(f"{path.name} has format {content.get('format')}, this version reads {FORMAT}")
     return content
 
 

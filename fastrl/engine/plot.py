@@ -21,9 +21,7 @@ INK, GREY = "#222222", "#767676"
 WARMUP = "warmup"
 
 
-def curves(
-    folders: list[Path | str], out_png: Path | str, labels: list[str] | None = None
-) -> Path:
+def curves(folders: list[Path | str], out_png: Path | str, labels: list[str] | None = None) -> Path:
     """Draws the evaluations of run folders into a PNG of 1600 x 900 pixels and returns its path."""
     runs = [load(folder) for folder in folders]
     names = _names(runs) if labels is None else list(labels)
@@ -38,6 +36,10 @@ def curves(
     _limits(panels, runs)
     for axes in panels:
         _boundaries(axes, runs, offline=axes is left)
+    if left is not None and right is not None:  # the zero where they meet is written once
+        left.xaxis.set_major_formatter(FuncFormatter(lambda x, _: short(x) if x else ""))
+    if right is not None and len(runs) == 1 and runs[0].switch is not None:
+        right.axhline(statistics.iqm(runs[0].values[:, runs[0].switch]), color=INK, lw=1.1, ls=(0, (1, 3)), zorder=3)
     _words(figure, panels, left, right, runs)
     if len(runs) > 1:
         _label_ends(panels[-1], runs, names)
@@ -52,8 +54,7 @@ def _names(runs: list[Results]) -> list[str]:
     """Recipes, with the folder's name where two runs share one."""
     names = [run.label for run in runs]
     return [
-        name if names.count(name) == 1 else f"{name} ({run.folder.name})"
-        for name, run in zip(names, runs, strict=True)
+        name if names.count(name) == 1 else f"{name} ({run.folder.name})" for name, run in zip(names, runs, strict=True)
     ]
 
 
@@ -157,9 +158,7 @@ def _mark(axes: Axes, at: int, name: str, before: int) -> None:
     )
 
 
-def _words(
-    figure: Figure, panels: list[Axes], left: Axes | None, right: Axes | None, runs: list[Results]
-) -> None:
+def _words(figure: Figure, panels: list[Axes], left: Axes | None, right: Axes | None, runs: list[Results]) -> None:
     """Title, what the lines are, and the axes' names with units."""
     seeds = sorted({len(run.values) for run in runs})
     environments = sorted({str(run.config["env"]) for run in runs if run.config.get("env")})
@@ -174,6 +173,8 @@ def _words(
         centre = "interquartile mean" if seeds[0] >= 4 else "mean"
         thin = "; thin: each seed" if len(runs) <= 3 else ""
         subtitle = f"{count} seeds; thick: {centre}, band: 95 % bootstrap interval{thin}"
+    if right is not None and len(runs) == 1 and runs[0].switch is not None:
+        subtitle += "; dotted: level at the switch"
     figure.text(0.085, 0.902, subtitle, fontsize=10.5, color=GREY)
     quantity = "success rate" if runs[0].measure == "success" else "return of an episode"
     panels[0].set_ylabel(quantity, fontsize=12, color=INK)

@@ -4,13 +4,15 @@ Knows nothing of what is saved when a stop is requested.
 """
 
 import signal
+import threading
 from types import FrameType, TracebackType
 from typing import Any, Self
 
 
 class StopRequest:
-    """While entered (in the main thread), SIGTERM and SIGINT only set `requested`.
+    """While entered in the main thread, SIGTERM and SIGINT only set `requested`.
 
+    In another thread it never requests anything.
     A second Ctrl-C raises KeyboardInterrupt at once. The handlers from before are back on leaving.
     """
 
@@ -20,6 +22,8 @@ class StopRequest:
         self._previous: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
+        if threading.current_thread() is not threading.main_thread():
+            return self  # Python delivers signals to the main thread only
         for number in (signal.SIGTERM, signal.SIGINT):
             self._previous[number] = signal.signal(number, self._handle)
         return self

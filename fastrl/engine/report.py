@@ -59,7 +59,7 @@ def _row(run: Results) -> list[str]:
 def _what(run: Results) -> str:
     """Title, picture and the run in one table."""
     config = run.config
-    rows = [["recipe", config.get("recipe")], ["environment", config.get("env")]]
+    rows: list[list[Any]] = [["recipe", config.get("recipe")], ["environment", config.get("env")]]
     rows += [["dataset", config.get("dataset")], ["seeds", len(run.values)]]
     rows += [["offline gradient steps", f"{run.offline[-1]:,}"]]
     rows += [["online environment steps, per seed", f"{run.online[-1]:,}"]]
@@ -91,6 +91,9 @@ def _outcome(run: Results) -> str:
 def _statement(run: Results, difference: np.ndarray) -> str:
     """What the difference supports, in one sentence."""
     low, high = statistics.stratified_bootstrap(difference)
+    if not np.isfinite(difference).all():
+        bad = ", ".join(str(seed) for seed in np.flatnonzero(~np.isfinite(difference)))
+        return f"**The {_quantity(run)} was not finite (seed {bad}).**"
     if math.isnan(low):
         return (
             f"With {_count(len(difference))} there is no interval: whether the {_quantity(run)} at the"
@@ -113,10 +116,7 @@ def _seeds(run: Results) -> str:
         columns.append(run.values[:, run.switch])
     head += ["final", "best"]
     columns += [run.values[:, -1], run.values.max(1)]
-    rows = [
-        [str(seed), *(_number(run, float(column[seed])) for column in columns)]
-        for seed in range(len(run.values))
-    ]
+    rows = [[str(seed), *(_number(run, float(column[seed])) for column in columns)] for seed in range(len(run.values))]
     return f"## Each seed ({_quantity(run)})\n\n{_table(head, rows)}"
 
 

@@ -59,9 +59,7 @@ def load(folder: Path | str) -> Results:
         raise UserError(f"{folder} has no {log.METRICS}; name the folder of a run (its --out)")
     rows = [row for row in log.read(folder) if row.get("kind") == "eval"]
     if not rows:
-        raise UserError(
-            f"{folder}: {log.METRICS} has no evaluation yet; wait for one, or run with an environment"
-        )
+        raise UserError(f"{folder}: {log.METRICS} has no evaluation yet; wait for one, or run with an environment")
     measure = "success" if all("success" in row for row in rows) else "return"
     return Results(
         folder=folder,

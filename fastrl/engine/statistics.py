@@ -24,21 +24,23 @@ class Summary:
 
 
 def iqm(x: np.ndarray) -> float:
-    """Interquartile mean over all of `x` [runs] or [runs, tasks]; below 4 numbers the plain mean."""
-    return float(stats.trim_mean(np.asarray(x, np.float64), 0.25, axis=None))
+    """Interquartile mean over all of `x` [runs] or [runs, tasks]; below 4 numbers the plain mean.
+
+    NaN if a number is not finite: trimming would hide it.
+    """
+    table = np.asarray(x, np.float64)
+    return float(stats.trim_mean(table, 0.25, axis=None)) if np.isfinite(table).all() else float("nan")
 
 
-def stratified_bootstrap(
-    x: np.ndarray, reps: int = 2000, seed: int = 0, level: float = 0.95
-) -> Interval:
+def stratified_bootstrap(x: np.ndarray, reps: int = 2000, seed: int = 0, level: float = 0.95) -> Interval:
     """Percentile interval of the IQM of `x` [runs] or [runs, tasks]; runs are redrawn within a task.
 
-    One run has no spread to draw from: (nan, nan).
+    One run has no spread to draw from: (nan, nan), as with numbers that are not finite.
     """
     table = np.asarray(x, np.float64)
     table = table[:, None] if table.ndim == 1 else table
     runs, tasks = table.shape
-    if runs < 2:
+    if runs < 2 or not np.isfinite(table).all():
         return float("nan"), float("nan")
     rows = np.random.default_rng(seed).integers(runs, size=(reps, runs, tasks))
     drawn = table[rows, np.arange(tasks)].reshape(reps, runs * tasks)
@@ -51,7 +53,7 @@ def stratified_bootstrap(
 def summary(returns: np.ndarray) -> Summary:
     """Summary of `returns` [S, evals]."""
     centres = [iqm(column) for column in returns.T]
-    best = int(np.argmax(centres))
+    best = int(np.argmax(np.nan_to_num(centres, nan=-np.inf)))
     return Summary(
         final_mean=float(np.mean(returns[:, -1])),
         final_iqm=centres[-1],
