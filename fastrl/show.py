@@ -70,7 +70,7 @@ def collection(env: str, out: str, found: Any, options: dict[str, Any]) -> str:
     if Path(out).exists():
         raise UserError(f"{out} exists; name another file")
     arrays = collect.collect(
-        env, steps=found.steps, seed=found.seed, noise=found.noise, behaviour=found.behaviour, env_options=options
+        env, steps=found.steps, seed=found.seed, behaviour=found.behaviour, noise=found.noise, options=options
     )
     collect.write_d4rl(out, arrays)
     ends = np.asarray(arrays["terminals"]) | np.asarray(arrays["timeouts"])

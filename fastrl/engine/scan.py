@@ -88,9 +88,10 @@ def advance(
         assert ring is not None
         act = seeds.per_seed(lambda k, s: rollout.step_seed(phase, task, k, s), n)
         block, rows, episode_sums, ended = act(keys[0], block)
-        ring = replay.advance(replay.insert(ring, rows, first), task.num_envs)
+        ring = replay.insert(ring, rows, first)
         if ended is not None:
             ring = replay.set_returns(ring, *ended, first)
+        ring = replay.advance(ring, task.num_envs)
         sums |= episode_sums
     if phase.updates:
         rows = minibatches(phase, ring, data, block, keys, first)

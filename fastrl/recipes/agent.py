@@ -57,8 +57,7 @@ class Agent:
         content = {"config": configs.describe(self.config), "spec": dataclasses.asdict(self.spec), "seeds": self.seeds}
         folder.write_json(path / "agent.json", content)
         checkpoints = Checkpoints(path / "checkpoints")
-        latest = checkpoints.latest_meta()
-        checkpoints.save(1 if latest is None else int(latest["save"]) + 1, self.state, {"save": 1})
+        checkpoints.save(max(checkpoints.steps(), default=0) + 1, self.state, {})
 
 
 def load(path: str | Path) -> Agent:
