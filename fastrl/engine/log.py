@@ -106,7 +106,7 @@ def _plain(value: Any) -> Any:
     if array.dtype.kind in "bui":
         return array.tolist()
     exact = array.astype(np.float64)
-    return np.where(np.isfinite(exact), exact.astype(object), None).tolist()
+    return np.where(np.isfinite(exact), exact.astype(object), np.array(None)).tolist()
 
 
 def _whole_lines(path: Path) -> list[bytes]:
