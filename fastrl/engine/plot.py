@@ -63,7 +63,7 @@ def _panels(figure: Figure, runs: list[Results]) -> tuple[Axes | None, Axes | No
     offline = any((run.online == 0).sum() > 1 for run in runs)
     online = any(run.went_online for run in runs)
     edge = 0.97 if len(runs) == 1 else 0.82
-    box = {"left": 0.085, "right": edge, "top": 0.80, "bottom": 0.135}
+    box = {"left": 0.085, "right": edge, "top": 0.785, "bottom": 0.135}
     if offline and online:
         grid = figure.add_gridspec(1, 2, width_ratios=[1, 3], wspace=0.03, **box)
         left = figure.add_subplot(grid[0])
@@ -144,13 +144,13 @@ def _boundaries(axes: Axes, runs: list[Results], offline: bool) -> None:
 
 
 def _mark(axes: Axes, at: int, name: str, before: int) -> None:
-    """One thin line with its label above the panel, the second one a row higher."""
+    """One thin line with its label above the panel, the next ones a row higher each."""
     axes.axvline(at, color=GREY, lw=0.9, zorder=1)
     axes.annotate(
         "fine-tuning" if name == "finetune" else name.replace("warmup", "warm-up"),
         (at, 1.0),
         xycoords=("data", "axes fraction"),
-        xytext=(3, 4 + 13 * (before % 2)),
+        xytext=(3, 4 + 12 * (before % 3)),
         textcoords="offset points",
         fontsize=9.5,
         color=GREY,
