@@ -1,42 +1,18 @@
 """The run folder: config.json, timing.json, and what makes a folder the right one to resume. Knows no arrays."""
 
-import importlib.metadata
 import json
-import os
-import subprocess
 from pathlib import Path
 from typing import Any
 
+from fastrl.engine import manifest
 from fastrl.types import UserError
 
 FORMAT = 1
-PACKAGES = ("fastrl", "jax", "jaxlib", "optax", "orbax-checkpoint", "mujoco", "mujoco-mjx", "numpy")
 
 
 def write_json(path: Path, content: Any) -> None:
     """Writes atomically: a reader sees the old file or the new one, never half."""
-    temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("w") as file:
-        json.dump(content, file, indent=1)
-        file.write("\n")
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.rename(path)
-
-
-def versions() -> dict[str, str]:
-    """Versions of what computes, for the record."""
-    return {name: importlib.metadata.version(name) for name in PACKAGES}
-
-
-def revision() -> str | None:
-    """Git revision of the source tree that runs, if it is one."""
-    here = Path(__file__).resolve().parent
-    try:
-        out = subprocess.run(["git", "-C", str(here), "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return out.stdout.strip() or None
+    manifest.replace(path, (json.dumps(content, indent=1) + "\n").encode())
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -70,7 +46,7 @@ def prepare(folder: Path, identity: dict[str, Any], record: dict[str, Any], resu
         raise UserError(f"--out {folder} is a file; name a folder")
     if folder.exists() and any(folder.iterdir()):
         if not resume:
-            raise UserError(f"--out {folder} exists and is not empty; add --resume to continue it, or name another folder")
+            raise UserError(f"--out {folder} exists and is not empty; add --resume to continue it, or use another --out")
         old, new = _flat(read_config(folder)["identity"]), _flat(identity)
         differing = [key for key in {**old, **new} if old.get(key) != new.get(key)]
         if differing:
@@ -78,5 +54,5 @@ def prepare(folder: Path, identity: dict[str, Any], record: dict[str, Any], resu
             raise UserError(f"--resume {folder}: other options ({shown}); use the same options or another --out")
         return
     folder.mkdir(parents=True, exist_ok=True)
-    config = {"format": FORMAT, **record, "identity": identity, "versions": versions(), "revision": revision()}
+    config = {"format": FORMAT, **record, "identity": identity, **manifest.provenance()}
     write_json(folder / "config.json", config)
