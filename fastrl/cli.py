@@ -244,11 +244,11 @@ def bench(words: Sequence[str]) -> int:
     """Speed of this machine, as JSON lines."""
     parser = _parser("bench", "Measures learner, whole loop and memory on this machine; prints JSON lines.")
     parser.add_argument("what", nargs="?", default="all", metavar="{learner,loop,memory,all}", help="which (default: all)")
-    parser.add_argument("--repeats", type=int, default=1, metavar="N", help="launches of each workload (default: 1)")
+    parser.add_argument("--launches", type=int, default=1, metavar="N", help="processes of each (default: 1)")
     found = parser.parse(words)
-    from fastrl import bench as benchmark
+    from fastrl.benchmarks import suite
 
-    return benchmark.main(found.what, found.repeats)
+    return suite.run(found.what, found.launches)
 
 
 COMMANDS: dict[str, Command] = {

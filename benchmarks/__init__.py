@@ -1,0 +1,1 @@
+"""Speed and memory of this machine; installs as `fastrl.benchmarks`, `fastrl bench` runs it."""

@@ -1,0 +1,127 @@
+"""fastrl bench loop: the whole fine-tuning step on Hopper against its learner and its environment alone.
+
+`kept` is (learner alone + environment alone) / whole loop: what acting, the ring, sampling and bookkeeping leave over.
+All three are scans of the same length, timed in turn in one process.
+"""
+
+import json
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+from fastrl import launch
+
+if __name__ == "__main__":
+    launch.prepare()
+
+import jax
+import jax.numpy as jnp
+
+from fastrl.config import RunOptions
+from fastrl.data import replay
+from fastrl.engine import enter, scan, seeds
+from fastrl.recipes import names
+from fastrl.recipes import plan as plans
+from fastrl.recipes.plan import Request
+
+LENGTH = 50  # steps of one call
+ROUNDS = 7
+WARMUP = 2_000
+
+
+def request(env: str = "hopper", **options: Any) -> Request:
+    """SAC from scratch with the paper's networks, one seed."""
+    run = RunOptions(seeds=1, warmup=WARMUP, steps=10 * WARMUP, eval_every=1_000, **options)
+    return Request("sac", names.find("sac"), env, options=run)
+
+
+def timed(function: Callable[[Any], Any], state: Any) -> tuple[float, Any]:
+    """(wall seconds of one call, the next state)."""
+    start = time.perf_counter()
+    state = jax.block_until_ready(function(state))
+    return time.perf_counter() - start, state
+
+
+def measure(env: str = "hopper") -> dict[str, Any]:
+    """The benchmark's line."""
+    plan, _ = plans.make(request(env))
+    keys = seeds.keys(0, 1)
+    carry = jax.jit(enter.enter(plan, 0))(keys, None, None, None, None)
+    collect = _program(plan, 0, carry, WARMUP)
+    carry = collect(carry, None)
+    carry = jax.jit(enter.enter(plan, 1), donate_argnums=1)(keys, carry.ring, carry.seeds, None, None)
+    whole = _program(plan, 1, carry, LENGTH)
+    learner, batch = _learner(plan, carry)
+    environment, state = _environment(plan)
+    agent = jax.tree.map(lambda x: x[0].copy(), carry.seeds.agent)
+    times: dict[str, list[float]] = {"loop": [], "learner": [], "environment": []}
+    for _ in range(ROUNDS + 1):  # the first round warms up
+        duration, carry = timed(lambda c: whole(c, None), carry)
+        times["loop"].append(duration)
+        duration, agent = timed(lambda a: learner(a, batch), agent)
+        times["learner"].append(duration)
+        duration, state = timed(environment, state)
+        times["environment"].append(duration)
+    medians = {name: statistics.median(values[1:]) / LENGTH * 1e3 for name, values in times.items()}
+    return {
+        "benchmark": "loop",
+        "workload": env,
+        "milliseconds": round(medians["loop"], 3),
+        "learner_milliseconds": round(medians["learner"], 3),
+        "environment_milliseconds": round(medians["environment"], 3),
+        "kept": round((medians["learner"] + medians["environment"]) / medians["loop"], 3),
+        "steps_per_second": round(1e3 / medians["loop"], 1),
+        "device": jax.devices()[0].device_kind,
+        "jax": jax.__version__,
+    }
+
+
+def _program(plan: enter.Plan, number: int, carry: Any, length: int) -> Any:
+    program = scan.chunk(plan.phases[number], number, plan.task, length, 1_000, plan.side_by_side)
+    return jax.jit(program, donate_argnums=0).lower(carry, None).compile()
+
+
+def _learner(plan: enter.Plan, carry: Any) -> tuple[Any, jax.Array]:
+    """`LENGTH` updates on fixed rows of the ring: (agent, rows) -> agent."""
+    phase, task = plan.phases[1], plan.task
+    rows = replay.sample(carry.ring, jax.random.split(jax.random.key(2), 1), phase.utd * phase.batch_size)[0]
+
+    def run(agent: Any, rows: jax.Array) -> Any:
+        rows = rows.reshape(phase.utd, phase.batch_size, -1)
+
+        def step(agent: Any, key: jax.Array) -> tuple[Any, None]:
+            return scan.learn(phase, task, agent, rows, key)[0], None
+
+        return jax.lax.scan(step, agent, jax.random.split(jax.random.key(3), LENGTH))[0]
+
+    agent = jax.tree.map(lambda x: x[0], carry.seeds.agent)
+    return jax.jit(run, donate_argnums=0).lower(agent, rows).compile(), rows
+
+
+def _environment(plan: enter.Plan) -> tuple[Any, Any]:
+    """`LENGTH` steps of the environment with random actions: (state, key) -> (state, key)."""
+    task = plan.task
+    assert task.env is not None
+
+    def run(state: Any) -> Any:
+        vector, key = state
+        key, chunk_key = jax.random.split(key)
+
+        def step(vector: Any, key: jax.Array) -> tuple[Any, jax.Array]:
+            act_key, env_key = jax.random.split(key)
+            action = jax.random.uniform(act_key, (1, task.spec.action_size), minval=-1.0)
+            vector, outcome = task.env.step(env_key, vector, action)
+            return vector, outcome.step.reward.sum()
+
+        vector, rewards = jax.lax.scan(step, vector, jax.random.split(chunk_key, LENGTH))
+        return (vector, key), rewards.sum()
+
+    state = (jax.jit(task.env.reset)(jax.random.key(4)), jax.random.key(5))
+    compiled = jax.jit(run).lower(state).compile()
+    return lambda state: compiled(state)[0], state
+
+
+if __name__ == "__main__":
+    jnp.zeros(()).block_until_ready()
+    print(json.dumps(measure()))

@@ -1,0 +1,105 @@
+"""fastrl bench memory: peak memory of a run whose ring holds one million Hopper rows, against what it must hold.
+
+`ratio` is the growth of the process's peak resident memory over (ring + dataset + networks with their optimisers),
+from just before the first array to the end of a chunk of fine-tuning; `program_ratio` is the same from XLA's own
+accounting of the fine-tuning program (arguments + temporaries + outputs that alias nothing).
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from fastrl import launch
+
+if __name__ == "__main__":
+    launch.prepare()
+
+import jax
+import numpy as np
+
+from fastrl.config import RunOptions
+from fastrl.data.datasets import Dataset
+from fastrl.engine import enter, scan, seeds
+from fastrl.engine.run import upload
+from fastrl.recipes import names
+from fastrl.recipes import plan as plans
+from fastrl.recipes.plan import Request
+
+ROWS = 1_000_000
+DATA = 100_000
+LENGTH = 10
+
+
+def dataset(rows: int, obs: int, action: int) -> Dataset:
+    """Random rows of Hopper's sizes."""
+    rng = np.random.default_rng(0)
+    return Dataset.from_arrays(
+        rng.normal(size=(rows, obs)),
+        rng.uniform(-1, 1, size=(rows, action)),
+        rng.normal(size=rows),
+        np.ones(rows),
+        rng.normal(size=(rows, obs)),
+        boundary=np.arange(rows) % 1000 == 999,
+    )
+
+
+def size(tree: Any) -> int:
+    """Bytes of all arrays of a tree."""
+    return sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(tree) if hasattr(x, "itemsize"))
+
+
+def resident(field: str) -> int:
+    """VmRSS or VmHWM (peak) of this process, bytes (Linux)."""
+    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(field))
+    return int(line.split()[1]) * 1024
+
+
+def measure() -> dict[str, Any]:
+    """The benchmark's line."""
+    data = dataset(DATA, 11, 3)
+    options = RunOptions(
+        seeds=1, warmup=5_000, steps=ROWS, capacity=ROWS, eval_every=1_000, retention="mixed", offline_ratio=0.5
+    )
+    plan, _ = plans.make(Request("rlpd", names.find("rlpd"), "hopper", dataset=data, options=options))
+    rows = jax.eval_shape(lambda: upload(plan))
+    programs = {n: _program(plan, n, rows) for n in range(2)}
+    entries = {n: _entry(plan, n, rows) for n in range(2)}
+    Path("/proc/self/clear_refs").write_text("5")  # resets the peak: compiling had its own
+    before = resident("VmRSS")
+    keys, on_device = seeds.keys(0, 1), upload(plan)
+    carry = entries[0](keys, None, None, None, on_device)
+    carry = programs[0](carry, on_device)
+    carry = entries[1](keys, carry.ring, carry.seeds, None, on_device)
+    carry = jax.block_until_ready(programs[1](carry, on_device))
+    peak = resident("VmHWM") - before
+    needed = size((carry.ring, carry.seeds.agent, on_device))
+    analysis = programs[1].memory_analysis()
+    program = analysis.argument_size_in_bytes + analysis.temp_size_in_bytes
+    program += analysis.output_size_in_bytes - analysis.alias_size_in_bytes
+    return {
+        "benchmark": "memory",
+        "workload": f"hopper, ring of {ROWS} rows",
+        "needed_mb": round(needed / 1e6, 1),
+        "peak_mb": round(peak / 1e6, 1),
+        "ratio": round(peak / needed, 3),
+        "program_ratio": round(program / needed, 3),
+        "device": jax.devices()[0].device_kind,
+        "jax": jax.__version__,
+    }
+
+
+def _program(plan: enter.Plan, number: int, rows: Any) -> Any:
+    program = scan.chunk(plan.phases[number], number, plan.task, LENGTH, 1_000, plan.side_by_side)
+    return jax.jit(program, donate_argnums=0).lower(enter.template(plan, number, rows), rows).compile()
+
+
+def _entry(plan: enter.Plan, number: int, rows: Any) -> Any:
+    keys = jax.eval_shape(lambda: seeds.keys(0, 1))
+    before = enter.template(plan, number - 1, rows) if number else None
+    ring, state = (before.ring, before.seeds) if before else (None, None)
+    entry = jax.jit(enter.enter(plan, number), donate_argnums=1)
+    return entry.lower(keys, ring, state, None, rows).compile()
+
+
+if __name__ == "__main__":
+    print(json.dumps(measure()))
