@@ -12,6 +12,7 @@ C itself stops up to 1e-6 short of its optimum now and then.
 import argparse
 import importlib
 import json
+from pathlib import Path
 from typing import Any
 
 import gymnasium
@@ -124,7 +125,7 @@ def main() -> None:
             rows = from_c(name, options.steps, exact=False)
         line: dict[str, Any] = {
             "env": name,
-            "behaviour": "file" if options.states else "random",
+            "behaviour": Path(options.states).stem if options.states else "random",
             "steps": options.steps,
             "terminations": int(rows["terminated"].sum()),
         }

@@ -4,8 +4,10 @@ Models are Gymnasium's own XML, stepped as C MuJoCo steps them (tests compare ea
 the solver's limits differ: fewer iterations than the XML allows, never fewer than C needs.
 """
 
+import contextlib
 import dataclasses
 import importlib.resources
+import io
 import xml.etree.ElementTree as ET
 from typing import Any
 
@@ -14,7 +16,9 @@ import jax.numpy as jnp
 import mujoco
 import numpy as np
 from jax import lax
-from mujoco import mjx
+
+with contextlib.redirect_stdout(io.StringIO()):  # it prints that its optional backend is missing
+    from mujoco import mjx
 
 ITERATIONS = 8
 LINE_SEARCH_ITERATIONS = 10
@@ -86,19 +90,21 @@ class Simulator:
         """
         ahead, weights = jnp.asarray(_RUNGE_KUTTA[1:].T * [[self.timestep], [1.0]], float)
 
-        def physics_step(_: int, state: Physics) -> Physics:
+        def physics_step(index: int, state: Physics) -> Physics:
+            del index
+
             def stage(carry: Any, coefficients: Any) -> Any:
                 velocity, acceleration, mean_velocity, mean_acceleration = carry
-                time, weight = coefficients
+                time, share = coefficients
                 qpos, qvel = state.qpos + time * velocity, state.qvel + time * acceleration
                 acceleration = self._acceleration(qpos, qvel, state.warmstart, control)
-                mean_velocity += weight * qvel
-                mean_acceleration += weight * acceleration
+                mean_velocity = mean_velocity + share * qvel
+                mean_acceleration = mean_acceleration + share * acceleration
                 return (qvel, acceleration, mean_velocity, mean_acceleration), None
 
             first = self._acceleration(state.qpos, state.qvel, state.warmstart, control)
-            weight = _RUNGE_KUTTA[0, 1]
-            start = (state.qvel, first, weight * state.qvel, weight * first)
+            share = float(_RUNGE_KUTTA[0, 1])
+            start = (state.qvel, first, share * state.qvel, share * first)
             (_, last, velocity, acceleration), _ = lax.scan(stage, start, (ahead, weights))
             return Physics(
                 state.qpos + self.timestep * velocity,
