@@ -1,0 +1,37 @@
+# One command each; everything lives in .venv.
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/installed
+FAST := tests/data tests/kernels tests/networks tests/test_layout.py tests/test_readme.py tests/test_launch.py \
+	$(wildcard tests/test_cli.py tests/test_options.py)
+FRESH := build/fresh
+
+.PHONY: demo test check wheel bench
+.DEFAULT_GOAL := demo
+
+$(STAMP): pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install -q -e '.[dev]'
+	touch $@
+
+demo: $(STAMP)  ## data, pre-training, fine-tuning three ways, the picture
+	$(BIN)/fastrl demo --out runs/demo --resume
+
+test: $(STAMP)  ## every test
+	$(BIN)/python -m pytest
+
+check: $(STAMP)  ## format, lint, types, fast tests: before every commit
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -q -m "not slow" $(FAST)
+
+wheel: $(STAMP)  ## build, install into a fresh environment, use from another folder
+	rm -rf dist $(FRESH)
+	$(BIN)/python -m build --outdir dist .
+	$(PYTHON) -m venv $(FRESH)
+	$(FRESH)/bin/python -m pip install -q dist/*.whl
+	cd / && $(CURDIR)/$(FRESH)/bin/fastrl --version && $(CURDIR)/$(FRESH)/bin/fastrl envs
+
+bench: $(STAMP)  ## speed of this machine, JSON lines
+	$(BIN)/fastrl bench

@@ -1,0 +1,71 @@
+"""The archives hold what they should: built from a copy of the sources, so that nothing is left in them."""
+
+import importlib.metadata
+import shutil
+import subprocess
+import sys
+import tarfile
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SOURCES = ("fastrl", "envs", "kernels", "benchmarks", "tests", ".ci")
+MAPPED = ("envs", "kernels", "benchmarks")  # top folders that install inside fastrl
+
+pytestmark = pytest.mark.slow
+
+
+def setuptools_version() -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in importlib.metadata.version("setuptools").split(".")[:1])
+    except importlib.metadata.PackageNotFoundError:
+        return (0,)
+
+
+@pytest.fixture(scope="module")
+def dist(tmp_path_factory) -> Path:
+    """A folder with the sdist, and the wheel that was built from it."""
+    if setuptools_version() < (77,):
+        pytest.skip("setuptools >= 77 is not installed here, and a build without isolation needs it")
+    copy = tmp_path_factory.mktemp("source")
+    for name in SOURCES:
+        if (ROOT / name).exists():
+            ignored = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(ROOT / name, copy / name, symlinks=True, ignore=ignored)
+    for path in ROOT.iterdir():
+        if path.is_file():
+            shutil.copy(path, copy)
+    out = tmp_path_factory.mktemp("dist")
+    command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(out), str(copy)]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout[-2000:] + result.stderr[-2000:]
+    return out
+
+
+def test_the_wheel_holds_every_module_and_nothing_beside_fastrl(dist):
+    (path,) = dist.glob("*.whl")
+    with zipfile.ZipFile(path) as wheel:
+        names = set(wheel.namelist())
+    tops = {name.split("/")[0] for name in names}
+    assert {top for top in tops if not top.endswith(".dist-info")} == {"fastrl"}
+    for folder in MAPPED:
+        assert {f"fastrl/{folder}/{path.name}" for path in (ROOT / folder).glob("*.py")} <= names
+    package_dir = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-dir"]
+    assert set(package_dir) == {"fastrl", *(f"fastrl.{folder}" for folder in MAPPED)}
+    own = {str(path.relative_to(ROOT)) for path in (ROOT / "fastrl").rglob("*.py")}
+    assert {name for name in own if name.split("/")[1] not in MAPPED} <= names
+    assert "fastrl/py.typed" in names
+    assert any(name.endswith("licenses/LICENSE") for name in names)
+
+
+def test_the_sdist_can_be_tested(dist):
+    (path,) = dist.glob("*.tar.gz")
+    with tarfile.open(path) as sdist:
+        names = {name.partition("/")[2] for name in sdist.getnames()}
+    for file in ("tests/conftest.py", "tests/data/test_replay.py", "envs/maze.py", "kernels/update.py", "Makefile"):
+        assert file in names
+    assert {path.name for path in ROOT.glob("*.md")} <= names
+    assert not any("__pycache__" in name for name in names)
