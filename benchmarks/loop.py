@@ -101,8 +101,8 @@ def _learner(plan: enter.Plan, carry: Any) -> tuple[Any, jax.Array]:
 
 def _environment(plan: enter.Plan) -> tuple[Any, Any]:
     """`LENGTH` steps of the environment with random actions: (state, key) -> (state, key)."""
-    task = plan.task
-    assert task.env is not None
+    task, env = plan.task, plan.task.env
+    assert env is not None
 
     def run(state: Any) -> Any:
         vector, key = state
@@ -111,13 +111,13 @@ def _environment(plan: enter.Plan) -> tuple[Any, Any]:
         def step(vector: Any, key: jax.Array) -> tuple[Any, jax.Array]:
             act_key, env_key = jax.random.split(key)
             action = jax.random.uniform(act_key, (1, task.spec.action_size), minval=-1.0)
-            vector, outcome = task.env.step(env_key, vector, action)
+            vector, outcome = env.step(env_key, vector, action)
             return vector, outcome.step.reward.sum()
 
         vector, rewards = jax.lax.scan(step, vector, jax.random.split(chunk_key, LENGTH))
         return (vector, key), rewards.sum()
 
-    state = (jax.jit(task.env.reset)(jax.random.key(4)), jax.random.key(5))
+    state = (jax.jit(env.reset)(jax.random.key(4)), jax.random.key(5))
     compiled = jax.jit(run).lower(state).compile()
     return lambda state: compiled(state)[0], state
 

@@ -1,4 +1,4 @@
-"""The library's public functions: run, pretrain, finetune, evaluate. Each asks for a plan and hands it to the engine."""
+"""The library's public functions: run, pretrain, finetune, evaluate. Each hands a plan to the engine."""
 
 import dataclasses
 import sys

@@ -40,7 +40,7 @@ def _task_options(parser: Parser, out: str) -> None:
     parser.add_argument("--env-option", action="append", default=[], metavar="K=V", help="option of the environment")
     parser.add_argument("--dataset", metavar="FILE", help="offline data, D4RL HDF5 (default: none)")
     parser.add_argument("--out", default=out, metavar="DIR", help=f"run folder (default: {out})")
-    parser.add_argument("--resume", action="store_true", help="continue the run in --out (default: refuse to overwrite)")
+    parser.add_argument("--resume", action="store_true", help="continue the run in --out (default: refuse)")
 
 
 def _env_options(pairs: Sequence[str]) -> dict[str, Any]:
@@ -81,7 +81,8 @@ def run(words: Sequence[str]) -> int:
     parser = _parser("run", "Runs a recipe, start to end, for many seeds.")
     parser.add_argument("recipe", metavar="RECIPE", help=f"one of {', '.join(presets.RECIPES)}")
     _task_options(parser, "runs/RECIPE-ENV")
-    parser.add_argument("--from", dest="start", metavar="DIR", help="agent that replaces the offline phase; DIR:2 is its seed 2")
+    meaning = "agent that replaces the offline phase; DIR:2 is its seed 2 (default: none)"
+    parser.add_argument("--from", dest="start", metavar="DIR", help=meaning)
     add_options(parser, "run", [RunOptions])
     add_options(parser, "algorithms (each option holds for every phase that has it)", KINDS, paper=True)
     found = parser.parse(words)
@@ -175,10 +176,11 @@ def collect(words: Sequence[str]) -> int:
     parser = _parser("collect", "Rolls out a scripted or random policy and writes D4RL HDF5.")
     parser.add_argument("env", metavar="ENV", help="environment (fastrl envs lists them)")
     parser.add_argument("out", metavar="FILE", help="HDF5 file to write; must not exist")
-    parser.add_argument("--behaviour", default="scripted", metavar="{scripted,random}", help="who acts (default: scripted)")
+    who = "scripted (PointMaze) or random"
+    parser.add_argument("--behaviour", default="scripted", metavar="WHO", help=f"{who} (default: scripted)")
     parser.add_argument("--steps", type=int, default=10_000, metavar="N", help="transitions (default: 10000)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="base of the random streams (default: 0)")
-    parser.add_argument("--noise", type=float, default=1.0, metavar="X", help="std of the noise on scripted actions (default: 1.0)")
+    parser.add_argument("--noise", type=float, default=1.0, metavar="X", help="std on scripted actions (default: 1.0)")
     parser.add_argument("--env-option", action="append", default=[], metavar="K=V", help="option of the environment")
     found = parser.parse(words)
     prepare()
@@ -231,7 +233,7 @@ def demo(words: Sequence[str]) -> int:
     parser = _parser("demo", "Collects data in a maze, pre-trains, fine-tunes three ways, draws the picture.")
     parser.add_argument("--out", default="runs/demo", metavar="DIR", help="folder of the demo (default: runs/demo)")
     parser.add_argument("--seeds", type=int, default=4, metavar="N", help="independent runs (default: 4)")
-    parser.add_argument("--resume", action="store_true", help="continue the demo in --out (default: refuse to overwrite)")
+    parser.add_argument("--resume", action="store_true", help="continue the demo in --out (default: refuse)")
     found = parser.parse(words)
     prepare()
     from fastrl import demo as demonstration
@@ -243,7 +245,7 @@ def demo(words: Sequence[str]) -> int:
 def bench(words: Sequence[str]) -> int:
     """Speed of this machine, as JSON lines."""
     parser = _parser("bench", "Measures learner, whole loop and memory on this machine; prints JSON lines.")
-    parser.add_argument("what", nargs="?", default="all", metavar="{learner,loop,memory,all}", help="which (default: all)")
+    parser.add_argument("what", nargs="?", default="all", metavar="WHAT", help="learner, loop, memory (default: all)")
     parser.add_argument("--launches", type=int, default=1, metavar="N", help="processes of each (default: 1)")
     found = parser.parse(words)
     from fastrl.benchmarks import suite
@@ -269,7 +271,8 @@ def usage() -> str:
     """The top-level help."""
     rows = "\n".join(f"  {name:9} {(command.__doc__ or '').strip()}" for name, command in COMMANDS.items())
     return (
-        "usage: fastrl COMMAND ...\n\nTakes an actor-critic that was pre-trained offline and fine-tunes it online, fast.\n\n"
+        "usage: fastrl COMMAND ...\n\n"
+        "Takes an actor-critic that was pre-trained offline and fine-tunes it online, fast.\n\n"
         f"commands:\n{rows}\n\nfastrl COMMAND --help shows every option; fastrl --version the version."
     )
 

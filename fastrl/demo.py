@@ -15,7 +15,7 @@ from fastrl.types import UserError
 
 ENV = "pointmaze-medium"
 ENV_OPTIONS = {"frame_skip": 4, "horizon": 150}
-DATA = {"steps": 10_000, "noise": 1.0, "max_distance": 8, "goal_fraction": 0.1}
+DATA: dict[str, Any] = {"steps": 10_000, "noise": 1.0, "max_distance": 8, "goal_fraction": 0.1}
 PRETRAIN_STEPS = 3_000
 STEPS = 4_000
 ONLINE: dict[str, Any] = {"steps": STEPS, "eval_every": 200, "eval_episodes": 50}
@@ -53,7 +53,7 @@ def demo(out: Path, seeds: int, resume: bool) -> str:
     evaluation = {"eval_every": PRETRAIN_STEPS // 5, "eval_episodes": ONLINE["eval_episodes"], "seeds": seeds}
     start = out / "pretrain"
     api.pretrain(config, data, steps=PRETRAIN_STEPS, out=start, **common, **evaluation)
-    runs = []
+    runs: list[Path | str] = []
     for name, (_, recipe, options) in ARMS.items():
         api.run(recipe, dataset=data, start=start, out=out / name, seeds=seeds, **common, **ONLINE, **options)
         runs.append(out / name)

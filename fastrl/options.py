@@ -91,13 +91,13 @@ def _hint(kind: Any) -> str:
     return {"int": "N", "float": "X", "bool": "{true,false}"}.get(kind.__name__, kind.__name__.upper())
 
 
-def add_options(parser: Parser, title: str, classes: Sequence[type], skip: Sequence[str] = (), paper: bool = False) -> None:
+def add_options(parser: Parser, title: str, classes: Sequence[type], paper: bool = False) -> None:
     """One `--kebab-case` option for every field of the dataclasses, unset unless given.
 
     `paper`: the default shown is the paper's for the domain, with the class's own behind it.
     """
     group = parser.add_argument_group(title)
-    seen = set(skip)
+    seen: set[str] = set()
     for kind in classes:
         hints = typing.get_type_hints(kind)
         for field in dataclasses.fields(kind):

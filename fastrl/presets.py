@@ -132,7 +132,7 @@ def resolve(options: RunOptions, domain: Domain) -> RunOptions:
         raise UserError(f"--warmup must be 0 or more, not {options.warmup}")
     if not 0.0 <= (options.offline_ratio or 0.0) < 1.0:
         raise UserError(f"--offline-ratio must be at least 0 and below 1, not {options.offline_ratio}")
-    if options.steps % options.num_envs:
+    if (options.steps or 0) % options.num_envs:
         raise UserError(f"--steps {options.steps} must be a multiple of --num-envs {options.num_envs}")
     return options
 

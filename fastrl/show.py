@@ -1,6 +1,7 @@
 """What the commands print: tables of environments, recipes, evaluations and comparisons. Computes nothing itself."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from fastrl.recipes.builder import Builder
 from fastrl.types import UserError
 
 
-def _table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def _table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in [header, *rows]]
     return "\n".join(line.rstrip() for line in lines)
@@ -60,7 +61,8 @@ def evaluation(run: str, env: str | None, options: dict[str, Any], episodes: int
     rows = [(str(i), f"{m:.3f}", f"{s:.3f}") for i, (m, s) in enumerate(zip(means, returns.std(1), strict=True))]
     low, high = statistics.stratified_bootstrap(means[:, None])
     table = _table(("seed", "mean return", "std"), rows)
-    return f"{table}\nIQM over seeds {statistics.iqm(means[:, None]):.3f} [{low:.3f}, {high:.3f}], {episodes} episodes each"
+    interval = f" [{low:.3f}, {high:.3f}]" if len(means) > 1 else ""
+    return f"{table}\nIQM over seeds {statistics.iqm(means[:, None]):.3f}{interval}, {episodes} episodes each"
 
 
 def collection(env: str, out: str, found: Any, options: dict[str, Any]) -> str:
@@ -74,7 +76,8 @@ def collection(env: str, out: str, found: Any, options: dict[str, Any]) -> str:
     )
     collect.write_d4rl(out, arrays)
     ends = np.asarray(arrays["terminals"]) | np.asarray(arrays["timeouts"])
-    return f"{out}: {found.steps} transitions, {int(ends.sum())} episodes, reward sum {float(np.sum(arrays['rewards'])):.1f}"
+    total = float(np.sum(arrays["rewards"]))
+    return f"{out}: {found.steps} transitions, {int(ends.sum())} episodes, sum of rewards {total:.1f}"
 
 
 def comparison(runs: list[str], out: str) -> str:

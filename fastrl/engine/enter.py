@@ -1,4 +1,4 @@
-"""The boundary between two phases: fresh agent or surgery, ring, environments. One pure function of the carry before."""
+"""The boundary between two phases: agent, ring, environments. One pure function of the carry before."""
 
 import dataclasses
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from fastrl.engine.rollout import Task
 from fastrl.types import Environment, Key, State
 
 ENTRY = 2_000_000
-"""Folded into a seed's key (plus the phase's number) for what is drawn at a boundary: fresh networks, first episodes."""
+"""Folded into a seed's key, plus the phase's number, for what a boundary draws: fresh networks, first episodes."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -56,6 +56,6 @@ def program(
     def run(agents: State, keys: Key, index: jax.Array) -> Episodes:
         if side_by_side:
             return jax.vmap(one, (0, 0, None))(agents, keys, index)
-        return jax.lax.map(lambda both: one(*both, index), (agents, keys))
+        return jax.lax.map(lambda both: one(both[0], both[1], index), (agents, keys))
 
     return run

@@ -19,7 +19,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     """config.json of a run folder, or one line that says why it is none."""
     path = folder / "config.json"
     if not path.is_file():
-        raise UserError(f"{folder} is not a run folder: it has no config.json; name the --out of an earlier run")
+        raise UserError(f"{folder} is no run folder: it has no config.json; name the --out of an earlier run")
     try:
         config = json.loads(path.read_text())
     except (OSError, ValueError) as error:
@@ -30,13 +30,11 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 
 def _flat(content: Any, prefix: str = "") -> dict[str, Any]:
-    if isinstance(content, dict):
-        pairs = content.items()
-    elif isinstance(content, list) and any(isinstance(item, dict) for item in content):
-        pairs = ((str(i), item) for i, item in enumerate(content))
-    else:
+    if isinstance(content, list) and any(isinstance(item, dict) for item in content):
+        content = {str(i): item for i, item in enumerate(content)}
+    if not isinstance(content, dict):
         return {prefix: content}
-    return {k: v for key, value in pairs for k, v in _flat(value, f"{prefix}.{key}" if prefix else key).items()}
+    return {k: v for key, value in content.items() for k, v in _flat(value, f"{prefix}.{key}" if prefix else key).items()}
 
 
 def prepare(folder: Path, identity: dict[str, Any], record: dict[str, Any], resume: bool) -> None:
@@ -46,7 +44,7 @@ def prepare(folder: Path, identity: dict[str, Any], record: dict[str, Any], resu
         raise UserError(f"--out {folder} is a file; name a folder")
     if folder.exists() and any(folder.iterdir()):
         if not resume:
-            raise UserError(f"--out {folder} exists and is not empty; add --resume to continue it, or use another --out")
+            raise UserError(f"--out {folder} exists; add --resume to continue it, or use another --out")
         old, new = _flat(read_config(folder)["identity"]), _flat(identity)
         differing = [key for key in {**old, **new} if old.get(key) != new.get(key)]
         if differing:

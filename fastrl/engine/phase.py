@@ -1,4 +1,4 @@
-"""A method is a list of phases over one carry; this file says what a phase and a carry are, and nothing of how they run."""
+"""A method is a list of phases over one carry: what a phase and a carry are, and nothing of how they run."""
 
 import dataclasses
 from collections.abc import Callable

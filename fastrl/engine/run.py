@@ -191,7 +191,8 @@ class Driver:
         for name, value in sorted(totals.items()):
             if not np.isfinite(value).all():
                 seed = int(np.flatnonzero(~np.isfinite(value))[0])
-                raise Diverged(f"seed {seed}: {name} is not finite at step {done} of {row['phase']}; lower a learning rate")
+                where = f"step {done} of {row['phase']}"
+                raise Diverged(f"seed {seed}: {name} is not finite at {where}; lower a learning rate")
             if name.startswith("rollout/"):
                 assert ended is not None
                 row[name] = [float(v / e) if e else math.nan for v, e in zip(value, ended, strict=True)]

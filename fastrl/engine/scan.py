@@ -26,7 +26,12 @@ def step_keys(key: Key, phase: int, step: jax.Array) -> tuple[Key, Key, Key, Key
 
 
 def minibatches(
-    phase: Phase, ring: replay.Ring | None, data: jax.Array | None, block: SeedState, keys: tuple[Key, ...], first: jax.Array
+    phase: Phase,
+    ring: replay.Ring | None,
+    data: jax.Array | None,
+    block: SeedState,
+    keys: tuple[Key, ...],
+    first: jax.Array,
 ) -> jax.Array:
     """Rows `[n, C*U, B, W]` for a block of n seeds: online, offline, or both in every minibatch."""
     _, online_keys, offline_keys, _ = keys
@@ -90,7 +95,8 @@ def advance(
         block, rows, episode_sums, ended = act(keys[0], block)
         ring = replay.insert(ring, rows, first)
         if ended is not None:
-            ring = replay.set_returns(ring, *ended, first)
+            returns, age = ended
+            ring = replay.set_returns(ring, returns, age, first)
         ring = replay.advance(ring, task.num_envs)
         sums |= episode_sums
     if phase.updates:

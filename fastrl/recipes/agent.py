@@ -73,7 +73,8 @@ def load(path: str | Path) -> Agent:
         raise UserError(f"{root} holds no agent (no agent.json); name a finished run or a saved agent")
     try:
         content = json.loads((home / "agent.json").read_text())
-        spec = Spec(**{k: tuple(v) if isinstance(v, list) else v for k, v in content["spec"].items()})
+        fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in content["spec"].items()}
+        spec = Spec(**fields)
         config = configs.restore(content["config"])
         seeds = int(content["seeds"])
     except (ValueError, KeyError, TypeError) as error:

@@ -1,4 +1,4 @@
-"""From what was asked for to a plan: everything that can be wrong is found here, before anything is traced or written."""
+"""From what was asked for to a plan: what can be wrong is found here, before anything is traced or written."""
 
 import dataclasses
 import difflib
