@@ -70,7 +70,11 @@ def learner_step(s: Shape) -> int:
 
 def print_all() -> None:
     """One line per workload."""
-    from benchmarks.learner import SHAPES
+    from fastrl.benchmarks.learner import SHAPES
 
     for name, shape in SHAPES.items():
         print(json.dumps({"workload": name, "gflop": learner_step(shape) / 1e9}))
+
+
+if __name__ == "__main__":
+    print_all()

@@ -11,20 +11,18 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from fastrl import launch
 
 if __name__ == "__main__":
     launch.prepare()
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import jax
 import jax.numpy as jnp
 
-from benchmarks.flops import Shape, learner_step
 from fastrl.algorithms.build import build
+from fastrl.benchmarks.flops import Shape, learner_step
 from fastrl.config import SAC, ActorCritic, CalQL
 from fastrl.types import Algorithm, Spec, Transition
 

@@ -25,7 +25,7 @@ _LAZY = {
     "Transition": "fastrl.types",
 }
 
-__all__ = ["BC", "CQL", "IQL", "SAC", "CalQL", "UserError", "__version__", *_LAZY]  # noqa: PLE0604
+__all__ = ["BC", "CQL", "IQL", "SAC", "CalQL", "UserError", "__version__", *_LAZY]
 
 
 def __getattr__(name: str) -> Any:

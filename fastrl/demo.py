@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from fastrl import api, presets
-from fastrl.config import ALGORITHMS, RunOptions
-from fastrl.engine import collect, folder, plot, report
+from fastrl.config import ALGORITHMS
+from fastrl.engine import collect, plot, report
 from fastrl.engine.manifest import replace
 from fastrl.types import UserError
 

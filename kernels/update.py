@@ -99,5 +99,7 @@ def adam_polyak_pallas(
 def _kernel(table: Any, *refs: Any) -> None:
     """One block: five blocks in, four out; the table has one scalar a row."""
     scalars = Scalars(*(table[pl.ds(i, 1), :] for i in range(len(Scalars._fields))))
-    for ref, value in zip(refs[5:], adam_polyak(*(ref[...] for ref in refs[:5]), scalars)):
+    param, grad, first, second, target = (ref[...] for ref in refs[:5])
+    updated = adam_polyak(param, grad, first, second, target, scalars)
+    for ref, value in zip(refs[5:], updated):
         ref[...] = value

@@ -34,7 +34,8 @@ def _flat(content: Any, prefix: str = "") -> dict[str, Any]:
         content = {str(i): item for i, item in enumerate(content)}
     if not isinstance(content, dict):
         return {prefix: content}
-    return {k: v for key, value in content.items() for k, v in _flat(value, f"{prefix}.{key}" if prefix else key).items()}
+    dot = f"{prefix}." if prefix else ""
+    return {k: v for key, value in content.items() for k, v in _flat(value, dot + key).items()}
 
 
 def prepare(folder: Path, identity: dict[str, Any], record: dict[str, Any], resume: bool) -> None:
