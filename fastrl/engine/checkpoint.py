@@ -81,10 +81,11 @@ class Checkpoints:
         return sha256
 
     def restore(self, template: Callable[[dict[str, Any]], Any], on_damage: Callable[[str], None]) -> Restored | None:
-        """The newest carry that is what was saved, or None if nothing ever was.
+        """The newest carry that is what was saved, or None if no save ever ended.
 
         `template(meta)` is the carry's tree, concrete or abstract; arrays come back with its shardings.
-        Every damaged step is reported to `on_damage` in one line and the one before it is tried.
+        Every damaged step is reported to `on_damage` in one line and the one before it is tried. A step
+        without a manifest was never acknowledged: where there are only such, nothing is lost.
         """
         steps = self.steps()[::-1]
         for step, older in zip(steps, [*steps[1:], None]):
@@ -94,7 +95,7 @@ class Checkpoints:
                 self._damaged.add(step)
                 then = "no older one is left" if older is None else f"using checkpoint {older}"
                 on_damage(f"checkpoint {step}: {damage}; {then}")
-        if steps:
+        if any((self.folder / str(step) / MANIFEST).exists() for step in steps):
             raise UserError(
                 f"{self.folder}: every checkpoint is damaged; copy them from a backup, or delete the"
                 " folder to start again"

@@ -43,7 +43,8 @@ def prepare(folder: Path, identity: dict[str, Any], record: dict[str, Any], resu
     identity = json.loads(json.dumps(identity))
     if folder.exists() and not folder.is_dir():
         raise UserError(f"--out {folder} is a file; name a folder")
-    if folder.exists() and any(folder.iterdir()):
+    cut_short = ".config.json.tmp"  # all that a run killed in its first moment leaves
+    if folder.exists() and any(path.name != cut_short for path in folder.iterdir()):
         if not resume:
             raise UserError(f"--out {folder} exists; add --resume to continue it, or use another --out")
         old, new = _flat(read_config(folder)["identity"]), _flat(identity)

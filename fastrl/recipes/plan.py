@@ -12,7 +12,7 @@ from fastrl import envs, presets
 from fastrl.config import ALGORITHMS, ActorCritic, CalQL, RunOptions, describe
 from fastrl.data import datasets
 from fastrl.data.datasets import Dataset
-from fastrl.engine import seeds
+from fastrl.engine import manifest, seeds
 from fastrl.engine.enter import Plan
 from fastrl.engine.phase import Phase
 from fastrl.engine.rollout import Task
@@ -211,7 +211,7 @@ def _identity(request: Request, plan: Plan) -> dict[str, Any]:
         "eval_episodes": plan.eval_episodes,
         "reward_scale": task.reward_scale,
         "reward_bias": task.reward_bias,
-        "start": plan.start is not None,
+        "start": None if plan.start is None else manifest.total(plan.start),
         "side_by_side": plan.side_by_side,
         "phases": phases,
     }
