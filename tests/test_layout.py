@@ -115,8 +115,9 @@ def test_a_planted_breach_is_caught(source):
 
 
 def test_what_is_allowed_is_not_a_breach():
-    source = "from fastrl.data import replay\nfrom fastrl.types import Key\nfrom fastrl.kernels import update\nimport jax"
+    source = "from fastrl.data import replay\nfrom fastrl.types import Key\nimport jax"
     assert breaches("fastrl.data.mixtures", source) == []
+    assert breaches("fastrl.networks.critic", "from fastrl.kernels import ensemble") == []
     assert breaches("fastrl.cli", "from fastrl import __version__, presets\nfrom fastrl.api import run") == []
     assert breaches("fastrl.engine.scan", "from fastrl.algorithms import sac") != []
     assert breaches("fastrl.unheard_of", "") != []
