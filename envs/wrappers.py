@@ -59,6 +59,11 @@ class TimeLimit:
         return self.env.physics(state.env)  # type: ignore[attr-defined]
 
 
+def limited(env: Environment) -> Environment:
+    """The environment with its spec's time limit, unless it has one: what `make` gives, for one made by hand."""
+    return env if isinstance(env, TimeLimit) else TimeLimit(env, env.spec.horizon)
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Rescale:
     """Maps the agent's action in [-1, 1], clipped, to the environment's bounds."""

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fastrl import envs, presets
+from fastrl import presets
 from fastrl.config import ActorCritic, describe
 from fastrl.data.datasets import Dataset
 from fastrl.engine import evaluate as evaluation
@@ -129,7 +129,8 @@ def evaluate(
 ) -> np.ndarray:
     """Raw returns `[S, episodes]` of the deterministic policy of every seed."""
     agent = agent if isinstance(agent, Agent) else agents.load(agent)
-    environment = envs.make(env, **env_options) if isinstance(env, str) else env
+    environment = plans.environment(env, env_options)
+    assert environment is not None
     plans.same_sizes(agent.spec, environment.spec)
     program = evaluation.program(environment, agent.algorithm, episodes, seeds.side_by_side("auto"))
     result = jax.jit(program)(agent.state, seeds.keys(key, agent.seeds), jnp.int32(0))
@@ -150,14 +151,18 @@ def _execute(
             "command": command,
         }
         folder.prepare(path, identity, record, resume)
-    outcome = engine.run(plan, path, progress or Progress(sys.stderr))
-    last = plan.phases[-1]
-    agent = Agent(last.config, plan.task.spec, outcome.carry.seeds.agent)
+    progress = progress or Progress(sys.stderr)
+    for line in plans.warnings(request, plan):
+        progress.message(line)
+    outcome = engine.run(plan, path, progress)
+    last, task = plan.phases[-1], plan.task
+    agent = Agent(last.config, task.spec, outcome.carry.seeds.agent, (task.reward_scale, task.reward_bias))
     if path is not None:
-        from fastrl.engine import report  # matplotlib, only where a picture is drawn
-
         agent.save(path / "agent")
-        report.write_report(path)
+        if plan.env is not None:
+            from fastrl.engine import report  # matplotlib, only where a picture is drawn
+
+            report.write_report(path)
     returns, metrics = _arrays(outcome.rows, last.name)
     return Run(returns, metrics, agent, outcome.rows, path)
 

@@ -134,7 +134,7 @@ def critic_gradient(
 def actor_gradient(
     config: SAC, state: Any, batch: Transition, key: Key, row_chunk: int | None
 ) -> tuple[tuple[policy.Actor, jax.Array], Metrics]:
-    """Gradients of actor and temperature; none reaches the critics (WSRL, Algorithm 1, line 13)."""
+    """Gradients of actor and temperature; none reaches the critics (WSRL, Algorithm 1, line 12)."""
     noise_key, next_key, dropout_key = jax.random.split(key, 3)
     temperature = losses.positive(state.temperature, config.temperature_form)
 

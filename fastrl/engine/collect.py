@@ -56,7 +56,7 @@ def collect(
     elif behaviour == "scripted" and name.startswith("pointmaze-"):
         rows = _scripted(env, steps, key, noise, max_distance, goal_fraction)
     elif behaviour == "scripted":
-        raise UserError(f"collect: {name} has no scripted behaviour: use behaviour 'random'")
+        raise UserError(f"collect: {name} has no scripted behaviour (PointMaze has); use --behaviour random")
     else:
         raise UserError(f"collect: unknown behaviour {behaviour!r}: 'random' or 'scripted'")
     return {field: np.array(column) for field, column in rows.items()}

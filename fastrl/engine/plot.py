@@ -4,6 +4,7 @@ Draws what `results` loads. Uses matplotlib's objects only, so nothing global ch
 """
 
 import io
+import textwrap
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +31,7 @@ def curves(folders: list[Path | str], out_png: Path | str, labels: list[str] | N
     left, right = _panels(figure, runs)
     panels = [axes for axes in (left, right) if axes is not None]
     for number, run in enumerate(runs):
-        _draw(run, left, right, PALETTE[number % len(PALETTE)], thin=len(runs) <= 3)
+        _draw(run, left, right, PALETTE[number % len(PALETTE)], thin=len(runs) == 1)
     for axes in panels:
         _style(axes)
     _limits(panels, runs)
@@ -62,7 +63,7 @@ def _panels(figure: Figure, runs: list[Results]) -> tuple[Axes | None, Axes | No
     """Offline and online panels, one scale; a panel nothing would be drawn in is left out."""
     offline = any((run.online == 0).sum() > 1 for run in runs)
     online = any(run.went_online for run in runs)
-    edge = 0.97 if len(runs) == 1 else 0.82
+    edge = 0.97 if len(runs) == 1 else 0.79
     box = {"left": 0.085, "right": edge, "top": 0.785, "bottom": 0.135}
     if offline and online:
         grid = figure.add_gridspec(1, 2, width_ratios=[1, 3], wspace=0.03, **box)
@@ -126,7 +127,7 @@ def _limits(panels: list[Axes], runs: list[Results]) -> None:
 def _boundaries(axes: Axes, runs: list[Results], offline: bool) -> None:
     """Labelled lines where phases begin; warm-ups shaded. Equal boundaries of several runs are one."""
     drawn: set[tuple[str, int]] = set()
-    for run in runs:
+    for number, run in enumerate(runs):
         spots = run.boundaries()
         ends = [spot[1] for spot in spots[1:]] + [int(run.online[-1])]
         at_switch = 0 if run.switch is None else int(run.offline[run.switch])
@@ -138,14 +139,17 @@ def _boundaries(axes: Axes, runs: list[Results], offline: bool) -> None:
             if (name, at) in drawn:
                 continue
             drawn.add((name, at))
-            if name == WARMUP and not offline:
+            if name == WARMUP and not offline and len(runs) == 1:
                 axes.axvspan(online, end, color="#F0F0F0", lw=0, zorder=0)
-            _mark(axes, at, name, len([1 for other in drawn if other[1] != at]))
+            if name == WARMUP and len(runs) > 1:
+                continue
+            colour = GREY if len(runs) == 1 else PALETTE[number % len(PALETTE)]
+            _mark(axes, at, name, len([1 for other in drawn if other[1] != at and len(runs) == 1]), colour)
 
 
-def _mark(axes: Axes, at: int, name: str, before: int) -> None:
+def _mark(axes: Axes, at: int, name: str, before: int, colour: str) -> None:
     """One thin line with its label above the panel, the next ones a row higher each."""
-    axes.axvline(at, color=GREY, lw=0.9, zorder=1)
+    axes.axvline(at, color=colour, lw=0.9, zorder=1)
     axes.annotate(
         "fine-tuning" if name == "finetune" else name.replace("warmup", "warm-up"),
         (at, 1.0),
@@ -153,7 +157,7 @@ def _mark(axes: Axes, at: int, name: str, before: int) -> None:
         xytext=(3, 4 + 12 * (before % 3)),
         textcoords="offset points",
         fontsize=9.5,
-        color=GREY,
+        color=colour,
         annotation_clip=False,
     )
 
@@ -171,7 +175,7 @@ def _words(figure: Figure, panels: list[Axes], left: Axes | None, right: Axes | 
         subtitle = "one seed"
     else:
         centre = "interquartile mean" if seeds[0] >= 4 else "mean"
-        thin = "; thin: each seed" if len(runs) <= 3 else ""
+        thin = "; thin: each seed" if len(runs) == 1 else ""
         subtitle = f"{count} seeds; thick: {centre}, band: 95 % bootstrap interval{thin}"
     if right is not None and len(runs) == 1 and runs[0].switch is not None:
         subtitle += "; dotted: level at the switch"
@@ -188,15 +192,17 @@ def _words(figure: Figure, panels: list[Axes], left: Axes | None, right: Axes | 
 def _label_ends(axes: Axes, runs: list[Results], names: list[str]) -> None:
     """Each run's name beside the end of its curve, pushed apart where two would overlap."""
     low, high = axes.get_ylim()
+    wrapped = [textwrap.fill(name, 18) for name in names]
     ends = [(statistics.iqm(run.values[:, -1]) - low) / (high - low) for run in runs]
     places: dict[int, float] = {}
     floor = -1.0
     for number in np.argsort(ends):
-        floor = places[int(number)] = max(float(ends[number]), floor + 0.055)
+        rows = len(wrapped[int(number)].splitlines())
+        floor = places[int(number)] = max(float(ends[number]), floor + 0.02 + 0.05 * rows)
     over = max(0.0, floor - 1.0)
     for number, place in places.items():
         axes.annotate(
-            names[number],
+            wrapped[number],
             (1.0, place - over),
             xycoords="axes fraction",
             xytext=(8, 0),

@@ -23,6 +23,7 @@ class Agent:
     config: configs.ActorCritic
     spec: Spec
     state: State  # every leaf [S, ...]
+    reward: tuple[float, float] = (1.0, 0.0)  # scale and bias of the rewards that its values are of
 
     @property
     def seeds(self) -> int:
@@ -54,7 +55,12 @@ class Agent:
         """Writes agent.json and an Orbax checkpoint with checksums under `path`."""
         path = Path(path)
         path.mkdir(parents=True, exist_ok=True)
-        content = {"config": configs.describe(self.config), "spec": dataclasses.asdict(self.spec), "seeds": self.seeds}
+        content = {
+            "config": configs.describe(self.config),
+            "spec": dataclasses.asdict(self.spec),
+            "seeds": self.seeds,
+            "reward": self.reward,
+        }
         folder.write_json(path / "agent.json", content)
         checkpoints = Checkpoints(path / "checkpoints")
         checkpoints.save(max(checkpoints.steps(), default=0) + 1, self.state, {})
@@ -76,7 +82,7 @@ def load(path: str | Path) -> Agent:
         fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in content["spec"].items()}
         spec = Spec(**fields)
         config = configs.restore(content["config"])
-        seeds = int(content["seeds"])
+        seeds, (scale, bias) = int(content["seeds"]), content["reward"]
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{home / 'agent.json'} cannot be read ({error}); save the agent again") from error
     algorithm = build(config, spec, None)
@@ -85,7 +91,7 @@ def load(path: str | Path) -> Agent:
     restored = Checkpoints(home / "checkpoints").restore(lambda meta: template, damage.append)
     if restored is None:
         raise UserError(f"{home} holds no checkpoint of the agent; save it again")
-    agent = Agent(config, spec, restored.carry)
+    agent = Agent(config, spec, restored.carry, (float(scale), float(bias)))
     if chosen is None:
         return agent
     if chosen >= agent.seeds:

@@ -31,7 +31,7 @@ class Builder:
         return build(config, self.spec, self.row_chunk)
 
     def offline(self, config: ActorCritic) -> Phase:
-        """Gradient steps on the dataset alone (WSRL, section 1.1, phase A)."""
+        """Gradient steps on the dataset alone (WSRL, Algorithm 1, the pre-training before it)."""
         return Phase(
             name="pretrain",
             algorithm=self.algorithm(config),
@@ -49,7 +49,7 @@ class Builder:
         """Warm-up with the frozen policy, then fine-tuning: together `--steps` environment steps.
 
         The warm-up is `warmup` steps, or as many as the first update needs: one batch of online rows and, where
-        rows wait for their Monte-Carlo return, one whole episode (WSRL, section 1.1, phase B, line 2).
+        rows wait for their Monte-Carlo return, one whole episode (WSRL, Algorithm 1, lines 3-7).
         """
         options, algorithm = self.options, self.algorithm(config)
         calls, utd = options.num_envs, getattr(config, "utd", 1)

@@ -16,7 +16,7 @@ from fastrl.engine import manifest, seeds
 from fastrl.engine.enter import Plan
 from fastrl.engine.phase import Phase
 from fastrl.engine.rollout import Task
-from fastrl.envs.wrappers import Rescale, Vector
+from fastrl.envs.wrappers import Rescale, Vector, limited
 from fastrl.recipes import agent as agents
 from fastrl.recipes.agent import Agent
 from fastrl.recipes.builder import Builder
@@ -44,9 +44,16 @@ class Request:
     overrides: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # options of the algorithms
 
 
+def environment(env: str | Environment | None, options: Mapping[str, Any]) -> Environment | None:
+    """The environment by name, or the caller's own with its time limit."""
+    if isinstance(env, str):
+        return envs.make(env, **options)
+    return limited(env) if env is not None else None
+
+
 def make(request: Request) -> tuple[Plan, dict[str, Any]]:
     """The plan, and its identity: all that decides the bits of the run, which a resume must share."""
-    env = envs.make(request.env, **request.env_options) if isinstance(request.env, str) else request.env
+    env = environment(request.env, request.env_options)
     data = _load(request.dataset, env.spec if env else None)
     spec = env.spec if env else _spec_of(data)
     domain = presets.find(spec.domain)
@@ -59,6 +66,8 @@ def make(request: Request) -> tuple[Plan, dict[str, Any]]:
         phases = [phase for phase in phases if phase.online]
         phases[:1] = [dataclasses.replace(phase, entry=adopt_all) for phase in phases[:1]]
     plan = _plan(builder, phases, env, data, start)
+    if start is not None:
+        _same_reward(start, plan.task)
     return plan, _identity(request, plan)
 
 
@@ -95,6 +104,25 @@ def same_sizes(have: Spec, want: Spec) -> None:
         raise UserError(
             f"the agent is of {have.name} ({have.obs_size} observations, {have.action_size} actions) and "
             f"{want.name} has {want.obs_size} and {want.action_size}; name the environment that it was trained for"
+        )
+
+
+def warnings(request: Request, plan: Plan) -> list[str]:
+    """What is legal and probably not meant, a line each."""
+    if plan.dataset is not None:
+        return datasets.warnings_of(plan.dataset)
+    if request.dataset is not None:
+        return ["the dataset is not used: no phase of this run learns from it"]
+    return []
+
+
+def _same_reward(agent: Agent, task: Task) -> None:
+    """Values learnt on one scale of reward mislead on another."""
+    here = (task.reward_scale, task.reward_bias)
+    if agent.reward != here:
+        raise UserError(
+            f"the agent learnt on reward * {agent.reward[0]:g} + {agent.reward[1]:g} and this run has "
+            f"* {here[0]:g} + {here[1]:g}; give both the same --reward-scale and --reward-bias, or pretrain with the env"
         )
 
 

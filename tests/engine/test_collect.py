@@ -69,7 +69,7 @@ def test_random_actions_fill_the_bounds_of_any_environment():
 
 
 def test_bad_requests_are_answered():
-    with pytest.raises(UserError, match="use behaviour 'random'"):
+    with pytest.raises(UserError, match="use --behaviour random"):
         collect("probe-constant", steps=10, behaviour="scripted")
     with pytest.raises(UserError, match="unknown behaviour"):
         collect("probe-constant", steps=10, behaviour="expert")

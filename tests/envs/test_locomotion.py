@@ -79,11 +79,12 @@ def test_every_step_is_gymnasiums(hopper, warm):
     assert hopper.traces == 1
 
 
-def test_fast_falls_and_lying_robots_too(hopper):
+def test_fast_falls_and_lying_robots_too(hopper, monkeypatch):
     """States far from the rest pose: clipped observations, many contacts, unhealthy rewards."""
     random = np.random.default_rng(1)
     rows, expected = [], []
     hopper.c.reset(seed=1)
+    monkeypatch.setattr(hopper.c.model.opt, "tolerance", 0)  # C itself stops up to 1e-7 short of its optimum
     contacts = 0
     for _ in range(CHUNK):
         qpos = np.array([0, 0.8, 0, 0, 0, 0]) + random.uniform(-1, 1, 6) * [1, 0.5, 1.5, 0, 0, 0]
@@ -98,8 +99,8 @@ def test_fast_falls_and_lying_robots_too(hopper):
     out, _, _ = hopper.ours_from([np.array(x) for x in zip(*rows)])
     obs, reward, terminated = (np.array(x) for x in zip(*expected))
     assert contacts > CHUNK / 4 and terminated.sum() > 0 and np.any(np.abs(obs) == 10)
-    error = np.abs(out.obs - obs).max(1)
-    assert np.quantile(error, 0.9) < 1e-8, error
+    np.testing.assert_allclose(out.obs, obs, rtol=0, atol=1e-8)
+    np.testing.assert_allclose(out.reward, reward, rtol=0, atol=1e-8)
     np.testing.assert_array_equal(out.terminated, terminated)
 
 
