@@ -1,13 +1,159 @@
 """Shared set-up: strict ranks, reuse of keys is an error, every test on the CPU unless told otherwise."""
 
+import io
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
 import jax
+import numpy as np
 import pytest
+from jax.experimental.compilation_cache import compilation_cache
+
+from fastrl import envs
+from fastrl.data.datasets import Dataset
+from fastrl.engine import manifest
+from fastrl.engine import run as engine
+from fastrl.engine.enter import Plan
+from fastrl.engine.preempt import StopRequest
+from fastrl.engine.progress import Progress
+from fastrl.recipes import names
+from fastrl.recipes import plan as plans
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_debug_key_reuse", True)
+
+TINY: dict[str, Any] = {
+    "seeds": 2,
+    "actor_hidden": (8,),
+    "critic_hidden": (8,),
+    "batch_size": 8,
+    "num_critics": 2,
+    "cql_actions": 2,
+    "backup_actions": 2,
+    "utd": 2,
+    "pretrain_steps": 20,
+    "steps": 40,
+    "warmup": 20,
+    "eval_every": 100,
+    "eval_episodes": 2,
+}
+"""A run of any recipe in a second, once it is compiled: rows of the log every 10 steps."""
 
 
 @pytest.fixture
 def key() -> jax.Array:
     """A typed key."""
     return jax.random.key(0)
+
+
+@pytest.fixture(scope="session")
+def xla_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Compiled programs of this session."""
+    return tmp_path_factory.mktemp("xla")
+
+
+@pytest.fixture(scope="module")
+def quick(xla_cache: Path) -> Iterator[None]:
+    """Compiling is most of what an engine test costs: few optimisations, and no program compiled twice."""
+    _compile_quickly(True, str(xla_cache), 0.1)
+    yield
+    _compile_quickly(False, None, 1.0)
+
+
+def _compile_quickly(quickly: bool, cache: str | None, seconds: float) -> None:
+    jax.config.update("jax_disable_most_optimizations", quickly)
+    jax.config.update("jax_compilation_cache_dir", cache)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", seconds)
+    compilation_cache.reset_cache()
+
+
+@pytest.fixture(scope="session")
+def tiny() -> dict[str, Any]:
+    """Options of a tiny run; the parts that a test changes, it changes in a copy."""
+    return TINY
+
+
+def _probe_data(name: str = "probe-truncation", rows: int = 40) -> Dataset:
+    """Random actions in a probe environment, episodes of five steps, in its own numbers."""
+    assert rows % 5 == 0
+    time = np.arange(rows) % 5
+    terminal = (time == 4) & (name == "probe-termination")
+    obs, following = (time / 5, (time + 1) / 5) if name == "probe-termination" else (0 * time, 0 * time)
+    action = np.random.default_rng(0).uniform(-1, 1, (rows, 1))
+    reward = -((action[:, 0] - 0.5) ** 2) if name == "probe-action" else np.ones(rows)
+    return Dataset.from_arrays(obs[:, None], action, reward, ~terminal, following[:, None], time == 4)
+
+
+@pytest.fixture(scope="session")
+def probe_data() -> Callable[..., Dataset]:
+    """`(name, rows) -> Dataset` of a probe environment."""
+    return _probe_data
+
+
+def _request(recipe: Any, env: Any = "probe-truncation", data: Any = "own", start: Any = None, **options: Any) -> Any:
+    env = envs.make(env) if isinstance(env, str) else env
+    data = _probe_data(env.spec.name) if isinstance(data, str) and data == "own" else data
+    run, overrides = plans.split_options({**TINY, **options})
+    name, function = (recipe, names.find(recipe)) if isinstance(recipe, str) else ("a function", recipe)
+    return plans.Request(name, function, env, data, start, {}, run, overrides)
+
+
+@pytest.fixture(scope="session")
+def identity_of() -> Callable[..., dict[str, Any]]:
+    """As `plan_of`, the plan's identity."""
+    return lambda *args, **options: plans.make(_request(*args, **options))[1]
+
+
+@pytest.fixture(scope="session")
+def plan_of() -> Callable[..., Plan]:
+    """`(recipe, env, data, start, **options) -> Plan` of a tiny run."""
+    return lambda *args, **options: plans.make(_request(*args, **options))[0]
+
+
+@pytest.fixture(scope="session")
+def driver_of() -> Callable[[Plan], engine.Driver]:
+    """The host's loop of a plan, in memory, to be stepped by hand."""
+    return lambda plan: engine.Driver(plan, None, Progress(io.StringIO()), StopRequest())
+
+
+@pytest.fixture(scope="session")
+def execute() -> Callable[..., engine.Outcome]:
+    """`(plan, folder or None, progress or None) -> Outcome`."""
+
+    def execute(plan: Plan, path: Path | None = None, progress: Progress | None = None) -> engine.Outcome:
+        return engine.run(plan, path, progress or Progress(io.StringIO()))
+
+    return execute
+
+
+Snapshot = dict[str, np.ndarray]
+
+
+@pytest.fixture(scope="session")
+def leaves_of() -> Callable[[Any], Snapshot]:
+    """`tree -> {path: copy on the host}`; keys by their data."""
+
+    def copy(tree: Any) -> Snapshot:
+        found = manifest.leaves(tree)
+        return {path: np.array(jax.random.key_data(x) if manifest.is_key(x) else x) for path, x in found.items()}
+
+    return copy
+
+
+@pytest.fixture(scope="session")
+def walk(
+    driver_of: Callable[[Plan], engine.Driver], leaves_of: Callable[[Any], Snapshot]
+) -> Callable[[Plan], list[tuple[Snapshot, Snapshot]]]:
+    """Runs a plan phase by phase: [(carry after entering, carry at the end)] on the host."""
+
+    def walk(plan: Plan) -> list[tuple[Snapshot, Snapshot]]:
+        driver, carry, seen = driver_of(plan), None, []
+        for number in range(len(plan.phases)):
+            carry = driver._enter(number, carry)
+            before = leaves_of(carry)
+            carry = driver._phase(number, carry)
+            seen.append((before, leaves_of(carry)))
+        return seen
+
+    return walk

@@ -108,6 +108,18 @@ def advance(
     return (step + 1, block, ring), sums
 
 
+def repeat(body: Callable[[Block, None], tuple[Block, None]], state: Block, length: int) -> Block:
+    """`length` rounds of the scan's body, to the same bits however a phase is cut into chunks.
+
+    XLA dissolves a scan of one round into what surrounds it, and then rounds otherwise; it keeps a loop whose bounds
+    it does not know.
+    """
+    if length > 1:
+        return jax.lax.scan(body, state, None, length=length)[0]
+    first = state[0]
+    return jax.lax.fori_loop(first, first + length, lambda _, state: body(state, None)[0], state)
+
+
 def chunk(
     phase: Phase, number: int, task: Task, length: int, log_every: int, side_by_side: bool
 ) -> Callable[[Carry, jax.Array | None], Carry]:
@@ -120,7 +132,7 @@ def chunk(
                 totals = add(block.totals, sums, state[0], log_every)
                 return (step, dataclasses.replace(block, totals=totals), ring), None
 
-            return jax.lax.scan(body, (carry.step, block, ring), None, length=length)[0]
+            return repeat(body, (carry.step, block, ring), length)
 
         if side_by_side:
             step, block, ring = scan(carry.keys, jnp.int32(0), carry.seeds, carry.ring)

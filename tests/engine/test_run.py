@@ -1,0 +1,173 @@
+import io
+import os
+import signal
+import subprocess
+import sys
+import time
+from types import SimpleNamespace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from fastrl.engine import manifest
+from fastrl.engine.preempt import StopRequest
+from fastrl.engine.progress import Progress
+from fastrl.engine.run import Diverged, Driver, Interrupted, divisor, upload
+from fastrl.types import UserError
+
+pytestmark = pytest.mark.usefixtures("quick")
+
+
+@pytest.mark.parametrize(("number", "most", "expected"), [(70, 50, 35), (70, 7, 7), (70, 1, 1), (7, 50, 7), (9, 0, 1)])
+def test_divisor(number, most, expected):
+    assert divisor(number, most) == expected
+
+
+def test_the_chunk_changes_no_bit(plan_of, execute):
+    """Chunks of 1, 7 and 50 (35, the largest that divides the log's 70 steps)."""
+    options = {"utd": 1, "eval_every": 700, "steps": 280, "warmup": 140}
+    found = [execute(plan_of("sac", "probe-action", chunk=chunk, **options)) for chunk in (1, 7, 50)]
+    assert len({manifest.total(outcome.carry) for outcome in found}) == 1
+    assert found[0].rows == found[1].rows == found[2].rows
+    assert [row["online"] for row in found[0].rows if row["kind"] == "train"] == [70, 140, 210, 280]
+
+
+class Impatient(Progress):
+    """Sends this process a signal once a phase has come to a step."""
+
+    def __init__(self, phase, step, number):
+        super().__init__(io.StringIO())
+        self.at, self.number, self.now = (phase, step), number, ""
+
+    def phase(self, name, total, start=0):
+        self.now = name
+        super().phase(name, total, start)
+
+    def update(self, done, note=""):
+        super().update(done, note)
+        if (self.now, done) == self.at:
+            os.kill(os.getpid(), self.number)
+
+
+def test_a_run_stopped_in_every_phase_ends_in_the_same_bits(plan_of, execute, tmp_path):
+    plan = plan_of("wsrl", checkpoint_minutes=1000.0)
+    reference = execute(plan, tmp_path / "whole")
+    path = tmp_path / "stopped"
+    stops = (("pretrain", signal.SIGTERM), ("warmup", signal.SIGINT), ("finetune", signal.SIGTERM))
+    for phase, number in stops:
+        with pytest.raises(Interrupted, match="everything is saved, --resume continues") as caught:
+            execute(plan, path, Impatient(phase, 10, number))
+        assert caught.value.signal == number
+    text = io.StringIO()
+    outcome = execute(plan, path, Progress(text))
+    assert "resumed at step 10 of finetune" in text.getvalue()
+    assert manifest.total(outcome.carry) == manifest.total(reference.carry)
+    assert (path / "metrics.jsonl").read_bytes() == (tmp_path / "whole" / "metrics.jsonl").read_bytes()
+    assert outcome.rows == reference.rows
+    found = [(row["phase"], row["step"]) for row in outcome.rows if row["kind"] == "eval"]
+    assert found == [("pretrain", 0), ("pretrain", 20), ("warmup", 20), ("finetune", 10), ("finetune", 20)]
+    assert [(t["name"], t["steps"]) for t in outcome.timing] == [("pretrain", 20), ("warmup", 20), ("finetune", 20)]
+    again = execute(plan, path)  # a finished run, resumed, is the finished run
+    assert manifest.total(again.carry) == manifest.total(reference.carry) and again.rows == reference.rows
+
+
+def test_a_run_whose_first_save_was_cut_short_starts_again(plan_of, execute, tmp_path):
+    plan = plan_of("wsrl")
+    with pytest.raises(Interrupted):
+        execute(plan, tmp_path, Impatient("pretrain", 10, signal.SIGTERM))
+    (only,) = (tmp_path / "checkpoints").glob("*/fastrl_manifest.json")
+    only.unlink()
+    text = io.StringIO()
+    outcome = execute(plan, tmp_path, Progress(text))
+    assert "checkpoint 10: fastrl_manifest.json is missing (the save was cut short)" in text.getvalue()
+    assert int(outcome.carry.step) == 20
+    steps = [(row["kind"], row["phase"], row["step"]) for row in outcome.rows]
+    assert len(set(steps)) == len(steps)  # nothing logged twice
+
+
+def test_evaluations_are_where_they_should_be(plan_of, driver_of):
+    driver = driver_of(plan_of("wsrl", eval_every=10, pretrain_steps=25, steps=50, warmup=25))
+    assert driver.log_every == 1
+    found = [
+        (phase.name, done)
+        for number, phase in enumerate(driver.plan.phases)
+        for done in range(1, phase.steps + 1)
+        if driver._due(number, done, phase.steps)
+    ]
+    learning = [("finetune", 1), ("finetune", 10), ("finetune", 20), ("finetune", 25)]
+    assert found == [("pretrain", 10), ("pretrain", 20), ("pretrain", 25), ("warmup", 25), *learning]
+
+
+def test_nothing_crosses_to_the_host_within_a_chunk(plan_of, driver_of):
+    driver = driver_of(plan_of("sac"))
+    carry = driver._enter(0, None)
+    program = driver._compile(0, 10, carry)
+    with jax.transfer_guard("disallow"):
+        carry = program(carry, driver.data)
+    assert int(carry.step) == 10
+
+
+def test_the_data_is_uploaded_once_scaled_and_biased_once(plan_of):
+    plan = plan_of("calql", reward_scale=10.0, reward_bias=-5.0, discount=0.5)
+    rows = upload(plan)
+    assert rows.shape == (40, 6) and (np.asarray(rows[:, -3]) == 5).all()  # raw 1
+    np.testing.assert_allclose(rows[3:5, -1], [5 + 0.5 * 5, 5])  # returns of the scaled reward
+    assert upload(plan_of("wsrl", pretrain_steps=20, retention="none")) is not None
+    assert upload(plan_of("sac")) is None
+
+
+def test_a_value_that_is_not_finite_stops_the_run_and_is_named(plan_of):
+    driver = Driver(plan_of("sac"), None, Progress(io.StringIO()), StopRequest())
+    totals = {"steps": jnp.ones(2), "critic_loss": jnp.array([1.0, jnp.nan])}
+    carry = SimpleNamespace(seeds=SimpleNamespace(totals=totals))
+    with pytest.raises(Diverged, match=r"seed 1: critic_loss is not finite at step 10 of finetune"):
+        driver._record(1, 10, carry)
+
+
+def test_a_plan_without_phases_is_refused(plan_of, execute):
+    with pytest.raises(UserError, match="nothing to run"):
+        execute(plan_of(lambda builder: []))
+
+
+SMALL = [
+    *("--seeds", "2", "--actor-hidden", "8", "--critic-hidden", "8", "--batch-size", "8", "--num-critics", "2"),
+    *("--utd", "2", "--steps", "600", "--warmup", "200", "--eval-every", "100", "--eval-episodes", "2"),
+]
+
+
+@pytest.mark.slow
+def test_killed_and_resumed_by_the_command_line(tmp_path):
+    """kill -9 in the middle, and SIGTERM before the end; both are resumed by the same words."""
+    environment = {**os.environ, "HOME": str(tmp_path), "JAX_PLATFORMS": "cpu"}
+
+    def start(out, *more):
+        words = [sys.executable, "-m", "fastrl.cli", "run", "sac", "--env", "probe-action", *SMALL]
+        words += ["--checkpoint-minutes", "0.001", "--chunk", "1", "--out", str(tmp_path / out), *more]
+        return subprocess.Popen(words, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+
+    def rows(out):
+        path = tmp_path / out / "metrics.jsonl"
+        return path.read_bytes().count(b"\n") if path.exists() else 0
+
+    def stop(process, out, after, number):
+        while process.poll() is None and rows(out) < after:
+            time.sleep(0.02)
+        process.send_signal(number)
+        error = process.communicate(timeout=120)[1]
+        return process.returncode, error
+
+    whole = start("whole")
+    assert whole.communicate(timeout=300) and whole.returncode == 0
+    assert stop(start("cut"), "cut", 10, signal.SIGKILL)[0] == -signal.SIGKILL
+    code, error = stop(start("cut", "--resume"), "cut", rows("cut") + 10, signal.SIGTERM)
+    assert code == 128 + signal.SIGTERM and error.splitlines()[-1].startswith("fastrl: stopped by signal 15")
+    last = start("cut", "--resume")
+    assert "resumed at step" in last.communicate(timeout=300)[1] and last.returncode == 0
+    assert (tmp_path / "cut" / "metrics.jsonl").read_bytes() == (tmp_path / "whole" / "metrics.jsonl").read_bytes()
+    sums = [
+        manifest.read(tmp_path / out / "checkpoints" / "600" / "fastrl_manifest.json")["sha256"]
+        for out in ("whole", "cut")
+    ]
+    assert sums[0] == sums[1]
