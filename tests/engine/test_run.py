@@ -166,8 +166,6 @@ def test_killed_and_resumed_by_the_command_line(tmp_path):
     last = start("cut", "--resume")
     assert "resumed at step" in last.communicate(timeout=300)[1] and last.returncode == 0
     assert (tmp_path / "cut" / "metrics.jsonl").read_bytes() == (tmp_path / "whole" / "metrics.jsonl").read_bytes()
-    sums = [
-        manifest.read(tmp_path / out / "checkpoints" / "600" / "fastrl_manifest.json")["sha256"]
-        for out in ("whole", "cut")
-    ]
-    assert sums[0] == sums[1]
+    path = "checkpoints/600/fastrl_manifest.json"
+    sums = {manifest.read(tmp_path / out / path)["sha256"] for out in ("whole", "cut")}
+    assert len(sums) == 1
