@@ -17,11 +17,11 @@ ENV = "pointmaze-medium"
 ENV_OPTIONS = {"frame_skip": 4, "horizon": 150}
 DATA: dict[str, Any] = {"steps": 10_000, "noise": 1.0, "max_distance": 8, "goal_fraction": 0.05}
 PRETRAIN_STEPS = 1_500
-STEPS = 3_000
-ONLINE: dict[str, Any] = {"steps": STEPS, "eval_every": 200, "eval_episodes": 50}
+STEPS = 2_400
+ONLINE: dict[str, Any] = {"steps": STEPS, "eval_every": 150, "eval_episodes": 50}
 ENSEMBLE = {"num_critics": 5, "layer_norm": True}  # the same networks in every arm
 ARMS: dict[str, tuple[str, str, dict[str, Any]]] = {
-    "wsrl": ("WSRL", "wsrl", {}),
+    "wsrl": ("WSRL", "wsrl", {"warmup": 600}),
     "calql": ("Cal-QL continued without data", "calql", ENSEMBLE),
     "no-warmup": ("WSRL without warm-up", "wsrl", {"warmup": 0}),
 }

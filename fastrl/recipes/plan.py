@@ -122,7 +122,7 @@ def _same_reward(agent: Agent, task: Task) -> None:
     if agent.reward != here:
         raise UserError(
             f"the agent learnt on reward * {agent.reward[0]:g} + {agent.reward[1]:g} and this run has "
-            f"* {here[0]:g} + {here[1]:g}; give both the same --reward-scale and --reward-bias, or pretrain with the env"
+            f"* {here[0]:g} + {here[1]:g}; give both the same --reward-scale and --reward-bias"
         )
 
 
