@@ -35,9 +35,14 @@ def _parser(name: str, meaning: str) -> Parser:
     return Parser(prog=f"fastrl {name}", description=meaning)
 
 
+def _env_option(parser: Parser, default: str = "none") -> None:
+    meaning = f"option of the environment, any number of times (default: {default})"
+    parser.add_argument("--env-option", action="append", default=[], metavar="K=V", help=meaning)
+
+
 def _task_options(parser: Parser, out: str) -> None:
-    parser.add_argument("--env", metavar="NAME", help="environment (fastrl envs lists them)")
-    parser.add_argument("--env-option", action="append", default=[], metavar="K=V", help="option of the environment")
+    parser.add_argument("--env", metavar="NAME", help="environment, see fastrl envs (default: none, it must be named)")
+    _env_option(parser)
     parser.add_argument("--dataset", metavar="FILE", help="offline data, D4RL HDF5 (default: none)")
     parser.add_argument("--out", default=out, metavar="DIR", help=f"run folder (default: {out})")
     parser.add_argument("--resume", action="store_true", help="continue the run in --out (default: refuse)")
@@ -157,7 +162,7 @@ def evaluate(words: Sequence[str]) -> int:
     parser = _parser("evaluate", "Plays the deterministic policy of every seed and prints its returns.")
     parser.add_argument("run", metavar="DIR", help="a finished run or a saved agent")
     parser.add_argument("--env", metavar="NAME", help="environment (default: the run's own)")
-    parser.add_argument("--env-option", action="append", default=[], metavar="K=V", help="option of the environment")
+    _env_option(parser, "the run's own")
     parser.add_argument("--episodes", type=int, default=100, metavar="N", help="episodes of each seed (default: 100)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="base of the random streams (default: 0)")
     parser.add_argument("--json", action="store_true", help="one JSON line (default: a table)")
@@ -181,7 +186,7 @@ def collect(words: Sequence[str]) -> int:
     parser.add_argument("--steps", type=int, default=10_000, metavar="N", help="transitions (default: 10000)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="base of the random streams (default: 0)")
     parser.add_argument("--noise", type=float, default=1.0, metavar="X", help="std on scripted actions (default: 1.0)")
-    parser.add_argument("--env-option", action="append", default=[], metavar="K=V", help="option of the environment")
+    _env_option(parser)
     found = parser.parse(words)
     prepare()
     from fastrl import show

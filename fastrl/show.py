@@ -50,8 +50,9 @@ def evaluation(run: str, env: str | None, options: dict[str, Any], episodes: int
     agent = agents.load(run)
     if env is None:
         env = agent.spec.name
-        if not options and (Path(run) / "config.json").is_file():
-            options = folder.read_config(Path(run))["identity"].get("env_options", {})
+        home = Path(run) if Path(run).exists() else Path(run.rpartition(":")[0])  # DIR:SEED
+        if not options and (home / "config.json").is_file():
+            options = folder.read_config(home)["identity"].get("env_options", {})
     if env not in envs.names():
         raise UserError(f"{run} was trained on {env!r}, which is none of ours; name one with --env")
     returns = api.evaluate(agent, env, episodes=episodes, key=seed, **options)

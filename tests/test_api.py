@@ -1,0 +1,86 @@
+import io
+import json
+
+import matplotlib.image
+import numpy as np
+import pytest
+
+import fastrl
+from fastrl.engine import manifest
+from fastrl.engine.progress import Progress
+
+pytestmark = pytest.mark.usefixtures("quick")
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, tiny, probe_data, quick):
+    path = tmp_path_factory.mktemp("api") / "run"
+    arguments = {"env": "probe-truncation", "dataset": probe_data(), "out": path, **tiny}
+    return fastrl.run("wsrl", progress=Progress(io.StringIO()), **arguments), path, arguments
+
+
+def test_the_run_folder_is_whole(finished):
+    run, path, _ = finished
+    assert run.path == path
+    names = {entry.name for entry in path.iterdir()}
+    assert {"config.json", "metrics.jsonl", "timing.json", "report.md", "curves.png"} <= names
+    assert {"checkpoints", "agent", "tensorboard"} <= names
+    config = json.loads((path / "config.json").read_text())
+    assert config["recipe"] == "wsrl" and config["identity"]["dataset"]["rows"] == 40
+    assert config["versions"]["jax"]
+    rows = [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
+    assert rows == json.loads(json.dumps(run.rows)) and {row["kind"] for row in rows} == {"train", "eval"}
+    timing = json.loads((path / "timing.json").read_text())["phases"]
+    assert [(phase["name"], phase["steps"]) for phase in timing] == [("pretrain", 20), ("warmup", 20), ("finetune", 20)]
+    assert matplotlib.image.imread(path / "curves.png").std() > 0
+    assert "wsrl" in (path / "report.md").read_text()
+    assert any(entry.stat().st_size for entry in (path / "tensorboard").rglob("*") if entry.is_file())
+    assert (path / "checkpoints" / "60" / "fastrl_manifest.json").is_file()
+
+
+def test_what_a_run_returns(finished):
+    run, _, _ = finished
+    evaluations = [row for row in run.rows if row["kind"] == "eval"]
+    assert run.returns.shape == (2, len(evaluations)) and (run.returns == 5).all()
+    assert run.metrics["critic/loss"].shape == (2, 2) and np.isfinite(run.metrics["critic/loss"]).all()
+    assert run.agent.seeds == 2 and run.state is run.agent.state
+
+
+def test_the_agent_of_a_run_is_in_its_folder(finished):
+    run, path, _ = finished
+    loaded = fastrl.load_agent(path)
+    assert manifest.total(loaded.state) == manifest.total(run.state)
+    returns = fastrl.evaluate(path, "probe-truncation", episodes=3)
+    assert returns.shape == (2, 3) and (returns == 5).all()  # raw
+    assert loaded.act(np.zeros((7, 1))).shape == (7, 1)
+
+
+def test_a_run_is_not_overwritten_and_a_resume_gives_it_back(finished):
+    run, _, arguments = finished
+    with pytest.raises(fastrl.UserError, match="exists; add --resume"):
+        fastrl.run("wsrl", **arguments)
+    again = fastrl.run("wsrl", resume=True, progress=Progress(io.StringIO()), **arguments)
+    assert manifest.total(again.state) == manifest.total(run.state) and again.rows == run.rows
+
+
+def test_pretrain_then_finetune_is_wsrl(finished, tiny, probe_data):
+    """The same agent, pre-trained once, is what fine-tuning starts from."""
+    domain = {name: tiny[name] for name in ("actor_hidden", "critic_hidden", "batch_size", "num_critics")}
+    config = fastrl.CalQL(**domain, cql_actions=2, backup_actions=2, utd=2)
+    quiet = {"progress": Progress(io.StringIO()), "eval_every": 100, "eval_episodes": 2}
+    agent = fastrl.pretrain(config, probe_data(), steps=20, seeds=2, env="probe-truncation", **quiet)
+    assert agent.seeds == 2 and agent.config == config
+    sac = fastrl.SAC(**domain, backup_actions=2, utd=2)
+    with pytest.raises(fastrl.UserError, match="has 2 seeds"):
+        fastrl.finetune(sac, "probe-truncation", start=agent, steps=40, warmup=20, seeds=4, **quiet)
+    run = fastrl.finetune(sac, "probe-truncation", start=agent, steps=40, warmup=20, seeds=2, **quiet)
+    assert [row["phase"] for row in run.rows if row["kind"] == "eval"] == ["warmup", "warmup", "finetune", "finetune"]
+    for name in ("actor", "critic"):
+        assert manifest.total(getattr(run.state, name)) != manifest.total(getattr(agent.state, name))
+
+
+def test_unknown_names_are_answered_with_the_nearest():
+    with pytest.raises(fastrl.UserError, match="did you mean 'pretrain_steps'"):
+        fastrl.run("wsrl", env="probe-truncation", pretrain_step=3)
+    with pytest.raises(AttributeError, match="no attribute 'runn'"):
+        fastrl.runn  # noqa: B018

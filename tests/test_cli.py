@@ -1,0 +1,200 @@
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from fastrl import cli, presets
+
+pytestmark = pytest.mark.usefixtures("quick")
+
+
+@pytest.fixture(autouse=True)
+def in_process(monkeypatch, tmp_path):
+    """Commands run here, in an empty folder; jax is set up by the tests already."""
+    monkeypatch.setattr(cli, "prepare", lambda: None)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory, probe_data):
+    """A D4RL file of probe-truncation."""
+    data, path = probe_data(), tmp_path_factory.mktemp("data") / "probe.hdf5"
+    write(path, data)
+    return path
+
+
+def write(path, data, **changes):
+    columns = {
+        "observations": data.obs,
+        "actions": data.action,
+        "rewards": data.reward,
+        "terminals": data.mask == 0,
+        "timeouts": data.boundary,
+        "next_observations": data.next_obs,
+    }
+    with h5py.File(path, "w") as file:
+        for name, column in {**columns, **changes}.items():
+            if column is not None:
+                file[name] = column
+
+
+def files():
+    return sorted(str(path) for path in Path().rglob("*") if path.is_file())
+
+
+def refused(capsys, words, match):
+    """Exactly one line on stderr, code 2, nothing on stdout and no file more than before."""
+    before = files()
+    assert cli.main([str(word) for word in words]) == 2
+    out, error = capsys.readouterr()
+    assert out == "" and len(error.splitlines()) == 1, error
+    assert error.startswith("fastrl: ") and re.search(match, error), error
+    assert files() == before
+
+
+RUN = ["run", "wsrl", "--env", "probe-truncation"]
+
+
+@pytest.mark.parametrize(
+    ("words", "match"),
+    [
+        (["runn"], "unknown command 'runn'; did you mean 'run'"),
+        (["run", "wrsl", "--env", "hopper"], "unknown recipe 'wrsl'; did you mean 'wsrl'"),
+        (["run"], "RECIPE"),
+        (["run", "sac"], "--env is missing"),
+        (["run", "sac", "--env", "hoper"], "unknown environment 'hoper'.*'hopper'"),
+        ([*RUN, "--utdd", "4"], "unknown option --utdd; did you mean --utd"),
+        ([*RUN, "--utd", "four"], "--utd: 'four' is not a whole number"),
+        ([*RUN, "--retention", "all"], "'all' is none of none, mixed, append"),
+        ([*RUN, "--env-option", "horizon"], "--env-option 'horizon' is not KEY=VALUE"),
+        ([*RUN, "--env-option", "hights=3"], "has no option 'hights'"),
+        (["run", "sac", *RUN[2:], "--steps", "0"], "--steps must be above 0, not 0"),
+        (["run", "sac", *RUN[2:], "--seeds", "0"], "--seeds must be above 0, not 0"),
+        (["run", "sac", *RUN[2:], "--seeds", "-1"], "--seeds must be above 0, not -1"),
+        (["run", "sac", *RUN[2:], "--utd", "0"], "--utd must be above 0, not 0"),
+        (["run", "sac", *RUN[2:], "--batch-size", "0"], "--batch-size must be above 0, not 0"),
+        (["run", "sac", *RUN[2:], "--eval-episodes", "0"], "--eval-episodes must be above 0"),
+        (["evaluate", "nowhere", "--episodes", "0"], "--episodes must be above 0"),
+        (["evaluate", "nowhere"], "nowhere holds no agent"),
+        (["report", "nowhere"], "nowhere is no run folder"),
+        (["finetune", "sac", *RUN[2:], "--from", "nowhere"], "nowhere holds no agent"),
+        (["pretrain", "caqll", *RUN[2:]], "unknown algorithm 'caqll'; did you mean 'calql'"),
+        (["pretrain", "calql", *RUN[2:], "--steps", "5"], "--dataset is missing"),
+        (["collect", "probe-truncation", "x.hdf5", "--steps", "0"], "steps must be above 0|steps is 0"),
+        (["collect", "probe-truncation", "x.hdf5"], "no scripted behaviour"),
+        (["collect", "probe-truncation", "no/x.hdf5", "--behaviour", "random", "--steps", "5"], "no is no folder"),
+        (["demo", "--seeds", "0"], "--seeds must be above 0"),
+        (["recipes", "wrsl"], "unknown recipe 'wrsl'"),
+        (RUN, "'pretrain' learns from offline data; name it with --dataset"),
+        ([*RUN, "--dataset", "missing.hdf5"], "missing.hdf5"),
+    ],
+)
+def test_bad_words_are_one_line_and_nothing_is_written(capsys, words, match):
+    refused(capsys, words, match)
+
+
+def test_bad_datasets_are_one_line(capsys, dataset, probe_data, tmp_path):
+    data = probe_data()
+    wide, nan = np.zeros((40, 3), np.float32), data.reward.copy()
+    nan[7] = np.nan
+    write("wide.hdf5", data, observations=wide, next_observations=wide)
+    write("nan.hdf5", data, rewards=nan)
+    write("short.hdf5", data, rewards=data.reward[:30])
+    write("keyless.hdf5", data, actions=None)
+    Path("empty.hdf5").write_bytes(b"")
+    Path("cut.hdf5").write_bytes(dataset.read_bytes()[:1000])
+    cases = {
+        "wide.hdf5": "observations have size 3 but probe-truncation has 1; this is a dataset of another task",
+        "nan.hdf5": "'rewards' is not finite at row 7",
+        "short.hdf5": "'rewards' has 30 rows",
+        "keyless.hdf5": "'actions'",
+        "empty.hdf5": "empty.hdf5",
+        "cut.hdf5": "cut.hdf5",
+        ".": "",
+    }
+    for name, match in cases.items():
+        refused(capsys, [*RUN, "--dataset", name], match)
+
+
+TINY = [
+    *("--seeds", "2", "--actor-hidden", "8", "--critic-hidden", "8", "--batch-size", "8", "--num-critics", "2"),
+    *("--cql-actions", "2", "--backup-actions", "2", "--utd", "2", "--eval-every", "100", "--eval-episodes", "2"),
+]
+ONLINE = [*TINY, "--steps", "40", "--warmup", "20"]
+
+
+def test_a_run_its_resume_and_what_can_be_done_with_it(capsys, dataset):
+    words = [*RUN, *ONLINE, "--pretrain-steps", "20", "--dataset", str(dataset), "--out", "r"]
+    words += ["--env-option", "horizon=4"]
+    assert cli.main(words) == 0
+    out, error = capsys.readouterr()
+    assert out == Path("r/report.md").read_text() and "finetune: 20/20" in error
+
+    refused(capsys, words, "--out r exists; add --resume")
+    refused(capsys, [*words, "--resume", "--seed", "1"], "--resume r: other options \\(seed: 0 there, 1 now\\)")
+    refused(capsys, [*words, "--resume", "--utd", "3"], r"utd: 2 there, 3 now")
+    assert cli.main([*words, "--resume", "--chunk", "5"]) == 0  # finished: nothing is left to do
+    assert capsys.readouterr().out == out
+
+    assert cli.main(["evaluate", "r", "--episodes", "3", "--json"]) == 0
+    assert '"return": [4.0, 4.0]' in capsys.readouterr().out
+    assert cli.main(["evaluate", "r:1", "--episodes", "3"]) == 0
+    table = capsys.readouterr().out
+    assert "4.000" in table and "3 episodes each" in table
+    assert cli.main(["report", "r", "--out", "c.png"]) == 0
+    assert Path("c.png").read_bytes()[:4] == b"\x89PNG"
+    capsys.readouterr()
+    refused(capsys, ["report", "r", "--out", "c.png"], "c.png exists")
+    start = ["finetune", "sac", "--env", "probe-truncation", *ONLINE]
+    refused(capsys, [*start, "--from", "r", "--seeds", "3"], "has 2 seeds and --seeds asks for 3")
+    refused(capsys, [*start, "--from", "r:5"], "has seeds 0 to 1, not 5")
+    refused(capsys, ["run", "wsrl", "--env", "pointmaze-umaze", "--from", "r"], "the agent is of probe-truncation")
+    refused(capsys, ["evaluate", "r", "--env", "pointmaze-umaze"], "the agent is of probe-truncation")
+
+
+def test_collected_data_can_be_learnt_from(capsys):
+    assert cli.main(["collect", "probe-termination", "d.hdf5", "--behaviour", "random", "--steps", "40"]) == 0
+    assert "d.hdf5: 40 transitions, 8 episodes, sum of rewards 40.0" in capsys.readouterr().out
+    refused(capsys, ["collect", "probe-termination", "d.hdf5", "--behaviour", "random"], "d.hdf5 exists")
+    words = ["pretrain", "calql", "--env", "probe-termination", "--dataset", "d.hdf5", *TINY, "--steps", "20"]
+    assert cli.main([*words, "--out", "p"]) == 0
+    assert "calql" in capsys.readouterr().out and Path("p/agent/agent.json").is_file()
+
+
+def test_lists(capsys):
+    for words, found in (
+        (["recipes"], presets.RECIPES),
+        (["recipes", "wsrl"], ["warmup: ", "utd = 4"]),
+        (["envs"], ["hopper"]),
+    ):
+        assert cli.main(words) == 0
+        out = capsys.readouterr().out
+        assert all(word in out for word in found)
+    assert cli.main(["--version"]) == 0 and capsys.readouterr().out.startswith("fastrl 0.")
+
+
+@pytest.mark.parametrize("command", cli.COMMANDS)
+def test_every_option_shows_its_default(capsys, command):
+    with pytest.raises(SystemExit) as caught:
+        cli.main([command, "--help"])
+    assert caught.value.code == 0
+    text = capsys.readouterr().out
+    options = re.split(r"\n  (?=-)", text)[1:]
+    assert options[0].startswith("-h, --help")
+    missing = [block.split()[0] for block in options[1:] if not re.search(r"\(default:", " ".join(block.split()))]
+    assert missing == []
+
+
+def test_help_is_instant_and_imports_no_jax():
+    code = "import sys; from fastrl import cli; cli.main(['--help']); sys.exit('jax' in sys.modules)"
+    before = os.times()
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    after = os.times()
+    assert "fine-tunes it online" in result.stdout and all(command in result.stdout for command in cli.COMMANDS)
+    cpu = after.children_user + after.children_system - before.children_user - before.children_system
+    assert cpu < 0.5
