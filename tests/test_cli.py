@@ -8,7 +8,7 @@ import h5py
 import numpy as np
 import pytest
 
-from fastrl import cli, presets
+from fastrl import api, cli, presets
 
 pytestmark = pytest.mark.usefixtures("quick")
 
@@ -128,9 +128,9 @@ TINY = [
 ONLINE = [*TINY, "--steps", "40", "--warmup", "20"]
 
 
-def test_a_run_its_resume_and_what_can_be_done_with_it(capsys, dataset):
+def test_a_run_its_resume_and_what_can_be_done_with_it(capsys, dataset, monkeypatch):
     words = [*RUN, *ONLINE, "--pretrain-steps", "20", "--dataset", str(dataset), "--out", "r"]
-    words += ["--env-option", "horizon=4"]
+    words += ["--env-option", "horizon=5"]
     assert cli.main(words) == 0
     out, error = capsys.readouterr()
     assert out == Path("r/report.md").read_text() and "finetune: 20/20" in error
@@ -142,10 +142,14 @@ def test_a_run_its_resume_and_what_can_be_done_with_it(capsys, dataset):
     assert capsys.readouterr().out == out
 
     assert cli.main(["evaluate", "r", "--episodes", "3", "--json"]) == 0
-    assert '"return": [4.0, 4.0]' in capsys.readouterr().out
-    assert cli.main(["evaluate", "r:1", "--episodes", "3"]) == 0
+    assert '"return": [5.0, 5.0]' in capsys.readouterr().out
+    played = []
+    with monkeypatch.context() as patch:
+        patch.setattr(api, "evaluate", lambda *a, **given: played.append(given) or np.full((1, 3), 5.0))
+        assert cli.main(["evaluate", "r:1", "--episodes", "3"]) == 0
     table = capsys.readouterr().out
-    assert "4.000" in table and "3 episodes each" in table
+    assert "5.000" in table and "3 episodes each" in table
+    assert played == [{"episodes": 3, "key": 0, "horizon": 5}]  # the run's own environment
     assert cli.main(["report", "r", "--out", "c.png"]) == 0
     assert Path("c.png").read_bytes()[:4] == b"\x89PNG"
     capsys.readouterr()
