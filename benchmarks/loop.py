@@ -25,9 +25,9 @@ from fastrl.recipes import names
 from fastrl.recipes import plan as plans
 from fastrl.recipes.plan import Request
 
-LENGTH = 50  # steps of one call
-ROUNDS = 7
-WARMUP = 2_000
+LENGTH = 20  # steps of one call
+ROUNDS = 5
+WARMUP = 1_100  # rows in the ring before the first update
 
 
 def request(env: str = "hopper", **options: Any) -> Request:

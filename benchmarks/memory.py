@@ -2,17 +2,18 @@
 
 `ratio` is the growth of the process's peak resident memory over (ring + dataset + networks with their optimisers),
 from just before the first array to the end of a chunk of fine-tuning; `program_ratio` is the same from XLA's own
-accounting of the fine-tuning program (arguments + temporaries + outputs that alias nothing).
+accounting of the fine-tuning program (arguments + temporaries + outputs that alias nothing). Programs come from the
+compilation cache, as in any run but the first: compiling leaves tens of megabytes of its own behind.
 """
 
 import json
 from pathlib import Path
 from typing import Any
 
-from fastrl import launch
+from fastrl.cli import prepare
 
 if __name__ == "__main__":
-    launch.prepare()
+    prepare()
 
 import jax
 import numpy as np
