@@ -28,8 +28,8 @@ ARMS: dict[str, tuple[str, str, dict[str, Any]]] = {
 
 CAPTION = """\
 All arms start from the same Cal-QL agents and use the same networks, data and number of environment steps; Cal-QL
-makes one update a step, as its authors do, WSRL four. The maze's goal is not observed, and the logged data never
-starts in the third of the maze that lies furthest from it, where a share of the evaluation episodes starts.
+makes one update a step, as its authors do, WSRL four. The maze's goal is not observed, and a third of the cells
+where evaluation episodes start (7 of 21) lie further from it than any cell where the logged data starts.
 
 What this picture shows: dropping the offline data and the conservatism at the switch is safe here, and fast.
 What it does not show: that warm-up helps (without it WSRL gets there earlier on this task), nor that Cal-QL collapses
