@@ -65,9 +65,7 @@ def run(
     checkpoints, and `resume=True` continues it. Raises `UserError` on bad input, before anything is written.
     """
     run_options, overrides = plans.split_options(options)
-    request = Request(
-        recipe, names.find(recipe), env, dataset, start, env_options or {}, run_options, overrides
-    )
+    request = Request(recipe, names.find(recipe), env, dataset, start, env_options or {}, run_options, overrides)
     return _execute(request, out, resume, progress, command)
 
 

@@ -127,9 +127,7 @@ def describe(config: ActorCritic) -> dict[str, Any]:
 
 def restore(fields: dict[str, Any]) -> ActorCritic:
     """The configuration that `describe` wrote (lists become tuples)."""
-    values: dict[str, Any] = {
-        k: tuple(v) if isinstance(v, list) else v for k, v in fields.items() if k != "algorithm"
-    }
+    values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items() if k != "algorithm"}
     return ALGORITHMS[fields["algorithm"]](**values)
 
 

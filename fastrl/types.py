@@ -81,4 +81,3 @@ class Algorithm(NamedTuple):
     """`(state, obs [..., O], key, explore) -> action [..., A]`; `explore=False` is the mode."""
     update: Callable[[State, Transition, Key], tuple[State, Metrics]]
     """`(state, batches [U, B, ...], key)`: U critic updates, then one update of everything else."""
-

@@ -49,9 +49,7 @@ def enter(plan: Plan, number: int) -> Callable[..., Carry]:
         fresh = jax.lax.map(phase.algorithm.init, keys)
         return phase.entry(fresh, previous)
 
-    def run(
-        keys: Key, ring: replay.Ring | None, before: SeedState | None, start: State | None, data: Any
-    ) -> Carry:
+    def run(keys: Key, ring: replay.Ring | None, before: SeedState | None, start: State | None, data: Any) -> Carry:
         fold = jax.vmap(jax.random.fold_in, (0, None))
         both = jax.vmap(jax.random.split)(fold(keys, ENTRY + number))
         agent = agents(both[:, 0], start if before is None else before.agent)

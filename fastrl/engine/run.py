@@ -152,9 +152,7 @@ class Driver:
 
     def _compile(self, number: int, length: int, carry: Carry) -> Any:
         plan = self.plan
-        program = scan.chunk(
-            plan.phases[number], number, plan.task, length, self.log_every, plan.side_by_side
-        )
+        program = scan.chunk(plan.phases[number], number, plan.task, length, self.log_every, plan.side_by_side)
         return jax.jit(program, donate_argnums=0).lower(carry, self.data).compile()
 
     def _compile_evaluation(self, phase: Phase, carry: Carry) -> Any:

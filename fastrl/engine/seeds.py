@@ -52,9 +52,7 @@ def one_after_another(
         stacked, shared = both
         block = jax.tree.map(lambda x: jax.lax.dynamic_index_in_dim(x, i, keepdims=True), stacked)
         block, shared = body(i, block, shared)
-        stacked = jax.tree.map(
-            lambda x, b: jax.lax.dynamic_update_index_in_dim(x, b[0], i, 0), stacked, block
-        )
+        stacked = jax.tree.map(lambda x, b: jax.lax.dynamic_update_index_in_dim(x, b[0], i, 0), stacked, block)
         return stacked, shared
 
     return jax.lax.fori_loop(0, seeds, step, (stacked, shared))
