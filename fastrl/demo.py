@@ -55,7 +55,7 @@ def demo(out: Path, seeds: int, resume: bool) -> str:
     api.pretrain(config, data, steps=PRETRAIN_STEPS, out=start, **common, **evaluation)
     runs: list[Path | str] = []
     for name, (_, recipe, options) in ARMS.items():
-        api.run(recipe, dataset=data, start=start, out=out / name, seeds=seeds, **common, **ONLINE, **options)
+        api.run(recipe, start=start, out=out / name, seeds=seeds, **common, **ONLINE, **options)
         runs.append(out / name)
     picture = out / "demo.png"
     plot.curves(runs, picture, labels=[label for label, _, _ in ARMS.values()])
