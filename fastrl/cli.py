@@ -4,7 +4,6 @@ The engine is imported inside each command, so that help needs no jax; this is t
 the compilation cache.
 """
 
-import difflib
 import shlex
 import signal
 import sys
@@ -14,7 +13,7 @@ from typing import Any
 
 from fastrl import __version__, presets
 from fastrl.config import ALGORITHMS, RunOptions
-from fastrl.errors import UserError
+from fastrl.errors import UserError, unknown
 from fastrl.options import Parser, add_options, given, parse_value
 
 KINDS = tuple(ALGORITHMS.values())
@@ -92,8 +91,7 @@ def run(words: Sequence[str]) -> int:
     add_options(parser, "algorithms (each option holds for every phase that has it)", KINDS, paper=True)
     found = parser.parse(words)
     if found.recipe not in presets.RECIPES:
-        near = difflib.get_close_matches(found.recipe, presets.RECIPES, n=1, cutoff=0.0)[0]
-        raise UserError(f"unknown recipe {found.recipe!r}; did you mean {near!r}? (fastrl recipes lists them)")
+        raise unknown("recipe", found.recipe, presets.RECIPES, "fastrl recipes lists them")
     if found.env is None:
         raise UserError("--env is missing; name an environment (fastrl envs lists them)")
     found.out = found.out.replace("RECIPE", found.recipe).replace("ENV", found.env)
@@ -113,8 +111,7 @@ def _algorithm(parser: Parser, words: Sequence[str], default: str | None) -> tup
     add_options(parser, "algorithm", KINDS, paper=True)
     found = parser.parse(words)
     if found.algorithm not in ALGORITHMS:
-        near = difflib.get_close_matches(found.algorithm, ALGORITHMS, n=1, cutoff=0.0)[0]
-        raise UserError(f"unknown algorithm {found.algorithm!r}; did you mean {near!r}?")
+        raise unknown("algorithm", found.algorithm, ALGORITHMS)
     if found.env is None:
         raise UserError("--env is missing; name an environment (fastrl envs lists them)")
     arguments = _common(found)
@@ -293,8 +290,7 @@ def main(words: Sequence[str] | None = None) -> int:
         return 0
     try:
         if words[0] not in COMMANDS:
-            near = difflib.get_close_matches(words[0], COMMANDS, n=1, cutoff=0.0)[0]
-            raise UserError(f"unknown command {words[0]!r}; did you mean {near!r}? (fastrl --help lists them)")
+            raise unknown("command", words[0], COMMANDS, "fastrl --help lists them")
         return COMMANDS[words[0]](words[1:])
     except UserError as error:
         print(f"fastrl: {error}", file=sys.stderr)

@@ -1,5 +1,14 @@
-"""The one exception that a user sees. Imports nothing, so that every part can raise it."""
+"""The one exception that a user sees. Standard library only, so that every part can raise it."""
+
+import difflib
+from collections.abc import Iterable
 
 
 class UserError(Exception):
     """Bad input, in one line: what, where, how to fix. The command line prints it and exits with code 2."""
+
+
+def unknown(what: str, word: str, known: Iterable[str], hint: str = "") -> UserError:
+    """The error for a word that names nothing, with the nearest one that does."""
+    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.0)[0]
+    return UserError(f"unknown {what} {word!r}; did you mean {near!r}?{f' ({hint})' if hint else ''}")

@@ -1,7 +1,6 @@
 """From what was asked for to a plan: what can be wrong is found here, before anything is traced or written."""
 
 import dataclasses
-import difflib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from fastrl.engine.enter import Plan
 from fastrl.engine.phase import Phase
 from fastrl.engine.rollout import Task
 from fastrl.envs.wrappers import Rescale, Vector, limited
+from fastrl.errors import unknown
 from fastrl.recipes import agent as agents
 from fastrl.recipes.agent import Agent
 from fastrl.recipes.builder import Builder
@@ -78,8 +78,7 @@ def split_options(given: Mapping[str, Any]) -> tuple[RunOptions, dict[str, Any]]
     known = run_fields | algorithm_fields
     for name in given:
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
-            raise UserError(f"unknown option {name!r}; did you mean {near[0]!r}?")
+            raise unknown("option", name, known)
     options = RunOptions(**{k: v for k, v in given.items() if k in run_fields})
     return options, {k: v for k, v in given.items() if k not in run_fields}
 
