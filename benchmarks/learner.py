@@ -26,7 +26,7 @@ from fastrl.benchmarks.flops import Shape, learner_step
 from fastrl.config import SAC, ActorCritic, CalQL
 from fastrl.types import Algorithm, Spec, Transition
 
-SMALL = {"actor_hidden": (64, 64), "critic_hidden": (64, 64), "num_critics": 5, "batch_size": 128}
+SMALL: dict[str, Any] = {"actor_hidden": (64, 64), "critic_hidden": (64, 64), "num_critics": 5, "batch_size": 128}
 CONFIGS: dict[str, ActorCritic] = {
     "locomotion": SAC(),
     "antmaze": SAC(critic_hidden=(256,) * 4, backup="max_actions", std="uniform"),
@@ -60,7 +60,7 @@ def transitions(shape: Shape, key: jax.Array) -> Transition:
     )
 
 
-def learner(algorithm: Algorithm, count: int) -> Callable[..., Any]:
+def learner(algorithm: Algorithm, count: int) -> Any:
     """`count` updates as one compiled call that reuses the state's memory."""
 
     def run(state: Any, batches: Transition, key: jax.Array) -> Any:

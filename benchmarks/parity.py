@@ -65,7 +65,8 @@ def from_c(name: str, steps: int, exact: bool) -> Rows:
 
 def ours_goal(name: str) -> np.ndarray:
     """The evaluation goal [2] of our maze."""
-    maze = make(name).env.maze
+    limited: Any = make(name)
+    maze = limited.env.maze
     return maze.centre(maze.goal)
 
 
@@ -92,7 +93,7 @@ def from_file(name: str, path: str, steps: int, exact: bool) -> Rows:
 def errors(name: str, rows: Rows, x64: bool) -> tuple[np.ndarray, np.ndarray, int]:
     """Each row's worst observation error [M], reward error [M], and differing terminations."""
     with jax.enable_x64(x64):
-        env = make(name)
+        env: Any = make(name)
 
         def one(qpos: jax.Array, qvel: jax.Array, warm: jax.Array, action: jax.Array) -> Any:
             state, _ = env.from_physics(qpos, qvel)
