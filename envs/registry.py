@@ -25,6 +25,9 @@ _FACTORIES: dict[str, str | Factory] = {
     "probe-truncation": "fastrl.envs.probe:truncation",
 }
 
+# "PREFIX:ID" is an environment of another library: where its adapter's `make(id, **options)` is.
+_ADAPTERS: dict[str, str] = {}
+
 
 def names() -> list[str]:
     """Every name that `make` knows."""
@@ -40,12 +43,7 @@ def register(name: str, factory: Factory) -> None:
 
 def make(name: str, *, horizon: int | None = None, **options: Any) -> Environment:
     """The environment `name` with a time limit (`horizon` steps; none is its own default)."""
-    if name not in _FACTORIES:
-        raise UserError(f"unknown environment {name!r}{_nearest(name, names())}")
-    entry = _FACTORIES[name]
-    if isinstance(entry, str):
-        module, attribute, *fixed = entry.split(":")
-        entry = functools.partial(getattr(importlib.import_module(module), attribute), *fixed)
+    entry = _factory(name)
     known = inspect.signature(entry).parameters
     open_ended = any(p.kind is p.VAR_KEYWORD for p in known.values())
     for option in options:
@@ -56,6 +54,21 @@ def make(name: str, *, horizon: int | None = None, **options: Any) -> Environmen
     if horizon is not None and horizon < 1:
         raise UserError(f"environment {name!r}: horizon is {horizon}, it must be at least 1")
     return TimeLimit(env, env.spec.horizon if horizon is None else horizon)
+
+
+def _factory(name: str) -> Factory:
+    prefix, colon, identity = name.partition(":")
+    if colon and prefix in _ADAPTERS:
+        return functools.partial(_imported(_ADAPTERS[prefix]), identity)
+    if name not in _FACTORIES:
+        raise UserError(f"unknown environment {name!r}{_nearest(name, names())}")
+    entry = _FACTORIES[name]
+    return _imported(entry) if isinstance(entry, str) else entry
+
+
+def _imported(entry: str) -> Factory:
+    module, attribute, *fixed = entry.split(":")
+    return functools.partial(getattr(importlib.import_module(module), attribute), *fixed)
 
 
 def _nearest(word: str, known: Iterable[str]) -> str:
