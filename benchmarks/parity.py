@@ -1,7 +1,7 @@
 """Teacher-forced parity of our environments with C MuJoCo, one JSON line an environment.
 
-    python benchmarks/parity.py hopper pointmaze-umaze pointmaze-medium pointmaze-large
-    python benchmarks/parity.py hopper --states FILE.hdf5    # a D4RL file with infos/qpos, infos/qvel
+    python benchmarks/parity.py halfcheetah hopper walker2d ant pointmaze-umaze pointmaze-medium pointmaze-large
+    python benchmarks/parity.py hopper --states FILE.hdf5    # a D4RL file with the simulator's states
 
 Every row is set in both simulators and stepped once: random actions from C's own episodes, or a
 file's states and actions (float32; warm starts unknown, so both start from none). PointMaze needs
@@ -10,6 +10,7 @@ gymnasium-robotics. `max_observation_error_converged` repeats it with C's solver
 """
 
 import argparse
+import dataclasses
 import importlib
 import json
 from pathlib import Path
@@ -25,41 +26,46 @@ import numpy as np
 from fastrl.envs import make
 
 Rows = dict[str, np.ndarray]
+LOCOMOTION = {"halfcheetah": "HalfCheetah", "hopper": "Hopper", "walker2d": "Walker2d", "ant": "Ant"}
 UPSTREAM = {"umaze": "UMaze", "medium": "Medium", "large": "Large"}
 
 
-def reference(name: str) -> Any:
+def reference(name: str, version: str = "v5") -> Any:
     """The C environment, unwrapped."""
-    if name == "hopper":
-        return gymnasium.make("Hopper-v5").unwrapped
+    if name in LOCOMOTION:
+        return gymnasium.make(f"{LOCOMOTION[name]}-{version}").unwrapped
     importlib.import_module("gymnasium_robotics")  # registers its environments
     return gymnasium.make(f"PointMaze_{UPSTREAM[name.split('-')[1]]}-v3").unwrapped
 
 
-def from_c(name: str, steps: int, exact: bool) -> Rows:
+def from_c(name: str, steps: int, exact: bool, version: str = "v5") -> Rows:
     """Random episodes in C, an action held for a while in a maze so that walls are met."""
-    env, random = reference(name), np.random.default_rng(0)
+    env, random = reference(name, version), np.random.default_rng(0)
     if exact:
         env.model.opt.tolerance = 0
     env.reset(seed=0)
-    hold, size = (1, 3) if name == "hopper" else (25, 2)
+    hold = 1 if name in LOCOMOTION else 25
+    low, high = env.action_space.low, env.action_space.high
     rows: dict[str, list[Any]] = {}
-    fresh = True
+    fresh, elapsed = True, 0
     for i in range(steps):
         if i % hold == 0:
-            action = random.uniform(-1, 1, size)
+            action = random.uniform(low, high)
         warm = np.zeros(len(env.data.qvel)) if fresh else env.data.qacc_warmstart.copy()
         row = {"qpos": env.data.qpos.copy(), "qvel": env.data.qvel.copy(), "warm": warm}
+        row |= {"torso": env.data.xpos[1, :2].copy(), "contacts": env.data.ncon}
         obs, reward, fresh, _, _ = env.step(action)
-        if name != "hopper":
+        if name not in LOCOMOTION:
             reward = float(np.linalg.norm(env.data.qpos - ours_goal(name)) <= 0.45)
             fresh, obs = False, obs["observation"]
         row |= {"action": action, "obs": obs, "reward": reward}
-        row["terminated"] = fresh if name == "hopper" else bool(reward)
+        row["terminated"] = fresh if name in LOCOMOTION else bool(reward)
         for key, value in row.items():
             rows.setdefault(key, []).append(value)
-        if fresh:
+        elapsed = 0 if fresh else elapsed + 1
+        if fresh or (name in LOCOMOTION and elapsed == 1000):
             env.reset()
+            fresh, elapsed = True, 0
     return {key: np.array(value) for key, value in rows.items()}
 
 
@@ -70,39 +76,52 @@ def ours_goal(name: str) -> np.ndarray:
     return maze.centre(maze.goal)
 
 
-def from_file(name: str, path: str, steps: int, exact: bool) -> Rows:
+def from_file(name: str, path: str, steps: int, exact: bool, version: str = "v5") -> Rows:
     """States and actions of a file, stepped in C without a warm start."""
     with h5py.File(path) as file:
         index = np.linspace(0, len(file["actions"]) - 1, steps).astype(int)
-        qpos, qvel, actions = (file[key][:][index].astype(float) for key in ("infos/qpos", "infos/qvel", "actions"))
-    env = reference(name)
+        actions = file["actions"][:][index].astype(float)
+        if "infos/qpos" in file:
+            qpos, qvel = (file[key][:][index].astype(float) for key in ("infos/qpos", "infos/qvel"))
+        else:  # AntMaze's observations are complete states
+            qpos, qvel = np.split(file["observations"][:][index].astype(float), [15], axis=1)
+    env = reference(name, version)
     if exact:
         env.model.opt.tolerance = 0
     env.reset(seed=0)
-    rows: dict[str, list[Any]] = {"obs": [], "reward": [], "terminated": []}
+    rows: dict[str, list[Any]] = {"obs": [], "reward": [], "terminated": [], "contacts": []}
     for p, v, action in zip(qpos, qvel, actions):
         mujoco.mj_resetData(env.model, env.data)
         env.data.qpos[:], env.data.qvel[:] = p, v
+        env.data.xpos[1, :2] = p[:2]
         obs, reward, terminated, _, _ = env.step(action)
-        for key, value in zip(rows, (obs, reward, terminated)):
+        for key, value in zip(rows, (obs, reward, terminated, env.data.ncon)):
             rows[key].append(value)
     c = {key: np.array(value) for key, value in rows.items()}
-    return c | {"qpos": qpos, "qvel": qvel, "warm": np.zeros_like(qvel), "action": actions}
+    return c | {"qpos": qpos, "qvel": qvel, "warm": np.zeros_like(qvel), "torso": qpos[:, :2], "action": actions}
 
 
-def errors(name: str, rows: Rows, x64: bool) -> tuple[np.ndarray, np.ndarray, int]:
+def forced(state: Any, warm: jax.Array, torso: jax.Array) -> Any:
+    """Our timed state with C's warm start, and C's (lagging) torso where the task reads it."""
+    inner = state.env
+    if hasattr(inner, "torso"):
+        physics = dataclasses.replace(inner.physics, warmstart=warm)
+        inner = dataclasses.replace(inner, physics=physics, torso=torso)
+    elif hasattr(inner, "warmstart"):
+        inner = dataclasses.replace(inner, warmstart=warm)
+    return dataclasses.replace(state, env=inner)
+
+
+def errors(name: str, rows: Rows, x64: bool, **options: Any) -> tuple[np.ndarray, np.ndarray, int]:
     """Each row's worst observation error [M], reward error [M], and differing terminations."""
     with jax.enable_x64(x64):
-        env: Any = make(name)
+        env: Any = make(name, **options)
 
-        def one(qpos: jax.Array, qvel: jax.Array, warm: jax.Array, action: jax.Array) -> Any:
+        def one(qpos: jax.Array, qvel: jax.Array, warm: jax.Array, torso: jax.Array, action: jax.Array) -> Any:
             state, _ = env.from_physics(qpos, qvel)
-            if hasattr(state.env, "warmstart"):
-                physics = type(state.env)(state.env.qpos, state.env.qvel, warm)
-                state = type(state)(physics, state.elapsed)
-            return env.step(jax.random.key(0), state, action)[1]
+            return env.step(jax.random.key(0), forced(state, warm, torso), action)[1]
 
-        arrays = [jnp.asarray(rows[k], float) for k in ("qpos", "qvel", "warm", "action")]
+        arrays = [jnp.asarray(rows[k], float) for k in ("qpos", "qvel", "warm", "torso", "action")]
         out = jax.tree.map(np.array, jax.jit(lambda *a: jax.lax.map(lambda r: one(*r), a))(*arrays))
     obs = np.abs(out.obs - rows["obs"]).max(1)
     return obs, np.abs(out.reward - rows["reward"]), int((out.terminated != rows["terminated"]).sum())
@@ -117,32 +136,36 @@ def quantiles(error: np.ndarray) -> dict[str, float]:
 def main() -> None:
     """Prints one JSON line an environment."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("envs", nargs="+", help="hopper or pointmaze-*")
-    parser.add_argument("--states", help="D4RL-layout HDF5 file (hopper) to take rows from")
+    parser.add_argument("envs", nargs="+", help=f"{', '.join(LOCOMOTION)} or pointmaze-*")
+    parser.add_argument("--states", help="D4RL-layout HDF5 file with simulator states to take rows from")
+    parser.add_argument("--version", help="Gymnasium's v4 or v5 (default: v5)")
     parser.add_argument("--steps", type=int, default=3000)
     options = parser.parse_args()
+    version = {"version": options.version} if options.version else {}
     for name in options.envs:
 
         def recorded(exact: bool, name: str = name) -> Rows:
             if options.states:
-                return from_file(name, options.states, options.steps, exact)
-            return from_c(name, options.steps, exact)
+                return from_file(name, options.states, options.steps, exact, **version)
+            return from_c(name, options.steps, exact, **version)
 
         rows = recorded(exact=False)
         line: dict[str, Any] = {
             "env": name,
+            **version,
             "behaviour": Path(options.states).stem if options.states else "random",
             "steps": options.steps,
             "terminations": int(rows["terminated"].sum()),
+            "most_contacts": int(rows["contacts"].max()),
         }
         for precision, x64 in (("float64", True), ("float32", False)):
-            obs, reward, mismatches = errors(name, rows, x64)
+            obs, reward, mismatches = errors(name, rows, x64, **version)
             line[precision] = {
                 "observation_error": quantiles(obs),
                 "reward_error": quantiles(reward),
                 "termination_mismatches": mismatches,
             }
-        exact = errors(name, recorded(exact=True), x64=True)[0]
+        exact = errors(name, recorded(exact=True), x64=True, **version)[0]
         line["max_observation_error_converged"] = float(exact.max())
         print(json.dumps(line), flush=True)
 

@@ -1,15 +1,21 @@
-"""Gymnasium's locomotion tasks (`-v5`) in MJX: observation, reward and termination. A task is a row.
+"""Gymnasium's planar locomotion tasks (`-v5`, `-v4`) in MJX: observation, reward, termination. A task is a row.
 
 Knows no solver setting (fastrl.envs.mjx) and no time limit (wrappers).
 """
 
 import dataclasses
+import math
+from typing import Literal, get_args
 
 import jax
 import jax.numpy as jnp
 
 from fastrl.envs.mjx import Physics, Simulator, gymnasium_model
+from fastrl.errors import unknown
 from fastrl.types import Key, Spec, Step
+
+Version = Literal["v4", "v5"]
+_ANY = (-math.inf, math.inf)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,14 +28,26 @@ class Task:
     contacts: int  # slots that MJX makes of that cap
     frame_skip: int
     control_cost: float
-    reset_noise: float  # uniform, on qpos and qvel
-    healthy_reward: float
-    healthy_height: tuple[float, float]  # m
-    healthy_angle: tuple[float, float]  # rad
-    healthy_state: float  # bound on every other coordinate
-    max_velocity: float  # observed velocities are clipped to +- this
+    reset_noise: float  # uniform on qpos and qvel, or the standard deviation of qvel
+    normal_velocity: bool = False  # at reset, else uniform
+    healthy_reward: float = 0.0
+    healthy_height: tuple[float, float] = _ANY  # m
+    healthy_angle: tuple[float, float] = _ANY  # rad
+    healthy_state: float = math.inf  # bound on every other coordinate
+    max_velocity: float = math.inf  # observed velocities are clipped to +- this
+    reward_fallen: bool = False  # the healthy reward is paid for the last step too, as up to v4
 
 
+HALFCHEETAH = Task(
+    name="halfcheetah",
+    file="half_cheetah.xml",
+    contact_cap=8,
+    contacts=8,
+    frame_skip=5,
+    control_cost=0.1,
+    reset_noise=0.1,
+    normal_velocity=True,
+)
 HOPPER = Task(
     name="hopper",
     file="hopper.xml",
@@ -39,16 +57,49 @@ HOPPER = Task(
     control_cost=1e-3,
     reset_noise=5e-3,
     healthy_reward=1.0,
-    healthy_height=(0.7, float("inf")),
+    healthy_height=(0.7, math.inf),
     healthy_angle=(-0.2, 0.2),
     healthy_state=100.0,
     max_velocity=10.0,
 )
+WALKER2D = Task(
+    name="walker2d",
+    file="walker2d_v5.xml",
+    contact_cap=10,
+    contacts=10,
+    frame_skip=4,
+    control_cost=1e-3,
+    reset_noise=5e-3,
+    healthy_reward=1.0,
+    healthy_height=(0.8, 2.0),
+    healthy_angle=(-1.0, 1.0),
+    max_velocity=10.0,
+)
 
 
-def hopper() -> "Locomotion":
-    """Gymnasium's Hopper-v5."""
-    return Locomotion.of(HOPPER)
+def halfcheetah(version: Version = "v5") -> "Locomotion":
+    """Gymnasium's HalfCheetah-v5; its v4 is the same task."""
+    checked(version)
+    return Locomotion.of(HALFCHEETAH)
+
+
+def hopper(version: Version = "v5") -> "Locomotion":
+    """Gymnasium's Hopper-v5 or -v4."""
+    return Locomotion.of(dataclasses.replace(HOPPER, reward_fallen=checked(version) == "v4"))
+
+
+def walker2d(version: Version = "v5") -> "Locomotion":
+    """Gymnasium's Walker2d-v5 or -v4, which has another model."""
+    if checked(version) == "v5":
+        return Locomotion.of(WALKER2D)
+    return Locomotion.of(dataclasses.replace(WALKER2D, file="walker2d.xml", reward_fallen=True))
+
+
+def checked(version: str) -> str:
+    """A version of Gymnasium's tasks that is known here."""
+    if version not in get_args(Version):
+        raise unknown("version", version, get_args(Version))
+    return version
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -77,22 +128,24 @@ class Locomotion:
         return cls(task, Simulator(model, task.frame_skip, task.contacts), spec)
 
     def reset(self, key: Key) -> tuple[Physics, jax.Array]:
-        """The rest position with uniform noise on qpos and qvel."""
+        """The rest position with uniform noise on qpos, uniform or normal noise on qvel."""
         key_qpos, key_qvel = jax.random.split(key)
         qpos0 = jnp.asarray(self.simulator.qpos0, float)
         noise = self.task.reset_noise
         qpos = qpos0 + jax.random.uniform(key_qpos, qpos0.shape, minval=-noise, maxval=noise)
-        shape = (self.simulator.model.nv,)
+        shape = (self.simulator.mj_model.nv,)
+        if self.task.normal_velocity:
+            return self.from_physics(qpos, noise * jax.random.normal(key_qvel, shape))
         return self.from_physics(qpos, jax.random.uniform(key_qvel, shape, minval=-noise, maxval=noise))
 
     def step(self, key: Key, state: Physics, action: jax.Array) -> tuple[Physics, Step]:
         """`frame_skip` physics steps; terminates when unhealthy."""
         del key
-        after = self.simulator.step(state, action)
+        after, _ = self.simulator.step(state, action)
         seconds = self.simulator.timestep * self.task.frame_skip
         velocity = (after.qpos[0] - state.qpos[0]) / seconds
         healthy = self._healthy(after)
-        reward = velocity + healthy * self.task.healthy_reward
+        reward = velocity + (healthy | self.task.reward_fallen) * self.task.healthy_reward
         reward -= self.task.control_cost * jnp.sum(jnp.square(action))
         return after, Step(self._observe(after), reward, ~healthy, jnp.bool_(False))
 

@@ -14,7 +14,10 @@ Factory = Callable[..., Environment]
 
 # A factory, or where to import it from: "module:function:first arguments".
 _FACTORIES: dict[str, str | Factory] = {
+    "ant": "fastrl.envs.ant:ant",
+    "halfcheetah": "fastrl.envs.locomotion:halfcheetah",
     "hopper": "fastrl.envs.locomotion:hopper",
+    "walker2d": "fastrl.envs.locomotion:walker2d",
     "pointmaze-umaze": "fastrl.envs.maze:pointmaze:umaze",
     "pointmaze-medium": "fastrl.envs.maze:pointmaze:medium",
     "pointmaze-large": "fastrl.envs.maze:pointmaze:large",
