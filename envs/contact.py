@@ -17,25 +17,25 @@ from mujoco.mjx._src.types import GeomType
 
 WRITTEN_FOR = "3.17.0"
 _PAIR = (GeomType.PLANE, GeomType.CAPSULE)
-_NO_DIRECTION = 1e-6  # a projected axis shorter than this has no direction
+_NO_DIRECTION = 1e-6  # a projected axis shorter than this has none; C then takes x
 
 
-@collision_primitive.collider(ncon=2)
 def plane_capsule(plane: GeomInfo, capsule: GeomInfo) -> tuple[jax.Array, jax.Array, jax.Array]:
     """(distances [2], positions [2, 3], frames [2, 3, 3]) of the capsule's two ends above the plane."""
     normal, axis = plane.mat[:, 2], capsule.mat[:, 2]
     projected = axis - normal * jnp.dot(normal, axis)
     length = jnp.linalg.norm(projected)
-    y, z = jnp.array([0.0, 1.0, 0.0]), jnp.array([0.0, 0.0, 1.0])
-    fallback = jnp.where(jnp.abs(normal[1]) < 0.5, y, z)
     short = length < _NO_DIRECTION
-    tangent = jnp.where(short, fallback, projected / jnp.where(short, 1.0, length))
+    tangent = jnp.where(short, jnp.array([1.0, 0.0, 0.0]), projected / jnp.where(short, 1.0, length))
     frame = jnp.stack([normal, tangent, jnp.cross(normal, tangent)])
     radius, half = capsule.size[0], capsule.size[1]
-    ends = capsule.pos + axis * half * jnp.array([[1.0], [-1.0]])
-    distance = (ends - plane.pos) @ normal - radius
-    position = ends - normal * (radius + distance / 2)[:, None]
+    ends = jnp.stack([capsule.pos + half * axis, capsule.pos - half * axis])
+    distance = (ends - plane.pos[None]) @ normal - radius
+    position = ends - jnp.outer(radius + distance / 2, normal)
     return distance, position, jnp.stack([frame, frame])
+
+
+_COLLIDER = collision_primitive.collider(ncon=2)(plane_capsule)
 
 
 @contextlib.contextmanager
@@ -45,7 +45,7 @@ def corrected_contacts() -> Iterator[None]:
     if mujoco.__version__ != WRITTEN_FOR or _PAIR not in table:
         raise RuntimeError(f"this contact is written for mujoco-mjx {WRITTEN_FOR}, not {mujoco.__version__}")
     stock = table[_PAIR]
-    table[_PAIR] = plane_capsule
+    table[_PAIR] = _COLLIDER
     try:
         yield
     finally:

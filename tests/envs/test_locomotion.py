@@ -1,107 +1,58 @@
+import dataclasses
+
+import gymnasium
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from fastrl.envs import make
-from fastrl.envs.mjx import Simulator, gymnasium_model
+from fastrl.envs.mjx import Physics, Simulator, gymnasium_model
+from fastrl.types import UserError
 
 CHUNK = 100
-
-
-class Hopper:
-    """Gymnasium's hopper in C beside ours in float64; one compiled step for every test below."""
-
-    def __init__(self):
-        import gymnasium
-
-        self.c = gymnasium.make("Hopper-v5").unwrapped
-        self.ours = make("hopper")
-        self.traces = 0
-
-        def step(qpos, qvel, warmstart, action):
-            self.traces += 1
-            state, before = self.ours.from_physics(qpos, qvel)
-            physics = jax.tree.map(lambda x: x, state.env)
-            physics = type(physics)(physics.qpos, physics.qvel, warmstart)
-            timed, out = self.ours.step(jax.random.key(0), type(state)(physics, state.elapsed), action)
-            return out, before, self.ours.physics(timed)
-
-        self.step = jax.jit(lambda *rows: jax.lax.map(lambda row: step(*row), rows))
-
-    def set_c(self, qpos, qvel):
-        self.c.set_state(np.asarray(qpos, float), np.asarray(qvel, float))
-
-    def ours_from(self, rows):
-        """Our step from each row [CHUNK] (qpos, qvel, warmstart, action)."""
-        with jax.enable_x64(True):
-            return jax.tree.map(np.array, self.step(*[jnp.array(np.array(x)) for x in rows]))
+IDS = {"hopper": "Hopper", "halfcheetah": "HalfCheetah", "walker2d": "Walker2d", "ant": "Ant"}
 
 
 @pytest.fixture(scope="module")
-def hopper():
-    pytest.importorskip("gymnasium")
-    with jax.enable_x64(True):
-        return Hopper()
-
-
-def c_rollout(c, steps, warm):
-    """Random episodes in C: what a step starts from and what it returns, a reset where it ends."""
-    random = np.random.default_rng(0)
-    c.reset(seed=0)
-    start = True
-    columns = ([], [], [], [], [], [], [])
-    for _ in range(steps):
-        # C resets the warm start to the acceleration of the reset pose; we start from zero.
-        warmstart = c.data.qacc_warmstart if warm and not start else np.zeros(6)
-        action = random.uniform(-1, 1, 3)
-        row = [c.data.qpos.copy(), c.data.qvel.copy(), warmstart.copy(), action]
-        obs, reward, terminated, _, _ = c.step(action)
-        for column, value in zip(columns, [*row, obs, reward, terminated]):
-            column.append(value)
-        start = terminated
-        if terminated:
-            c.reset()
-    return [np.array(column) for column in columns]
+def hopper(beside):
+    return beside("hopper")
 
 
 @pytest.mark.parametrize("warm", [True, False], ids=["warm-start", "from-zero"])
 def test_every_step_is_gymnasiums(hopper, warm):
-    *rows, obs, reward, terminated = c_rollout(hopper.c, 3 * CHUNK, warm)
-    assert 5 < terminated.sum() < 60
-    for i in range(0, 3 * CHUNK, CHUNK):
-        part = slice(i, i + CHUNK)
-        out, _, _ = hopper.ours_from([r[part] for r in rows])
-        assert out.obs.dtype == np.float64
-        np.testing.assert_allclose(out.obs, obs[part], rtol=0, atol=1e-8)
-        np.testing.assert_allclose(out.reward, reward[part], rtol=0, atol=1e-8)
-        np.testing.assert_array_equal(out.terminated, terminated[part])
-    assert hopper.traces == 1
+    columns = hopper.rollout(3 * CHUNK, warm)
+    assert 5 < columns[-1].sum() < 60
+    hopper.agree(columns)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "fewest", "most"), [("halfcheetah", 0, 0), ("walker2d", 1, 20)])
+def test_every_step_of_the_others_is_gymnasiums(beside, quick, name, fewest, most):
+    columns = beside(name).rollout(CHUNK)
+    assert fewest <= columns[-1].sum() <= most
+    beside(name).agree(columns)
 
 
 def test_fast_falls_and_lying_robots_too(hopper, monkeypatch):
     """States far from the rest pose: clipped observations, many contacts, unhealthy rewards."""
     random = np.random.default_rng(1)
-    rows, expected = [], []
+    rows = []
     hopper.c.reset(seed=1)
     monkeypatch.setattr(hopper.c.model.opt, "tolerance", 0)  # C itself stops up to 1e-7 short of its optimum
     contacts = 0
     for _ in range(CHUNK):
         qpos = np.array([0, 0.8, 0, 0, 0, 0]) + random.uniform(-1, 1, 6) * [1, 0.5, 1.5, 0, 0, 0]
         qpos[3:5], qpos[5] = random.uniform(-2, 0, 2), random.uniform(-0.7, 0.7)
-        hopper.set_c(qpos, random.uniform(-12, 12, 6))
+        hopper.c.set_state(qpos, random.uniform(-12, 12, 6))
         action = random.uniform(-1, 1, 3)
-        row = [hopper.c.data.qpos.copy(), hopper.c.data.qvel.copy()]
-        rows.append([*row, hopper.c.data.qacc_warmstart.copy(), action])
+        row = hopper.row()
         obs, reward, terminated, _, _ = hopper.c.step(action)
         contacts += hopper.c.data.ncon > 0
-        expected.append((obs, reward, terminated))
-    out, _, _ = hopper.ours_from([np.array(x) for x in zip(*rows)])
-    obs, reward, terminated = (np.array(x) for x in zip(*expected))
-    assert contacts > CHUNK / 4 and terminated.sum() > 0 and np.any(np.abs(obs) == 10)
-    np.testing.assert_allclose(out.obs, obs, rtol=0, atol=1e-8)
-    np.testing.assert_allclose(out.reward, reward, rtol=0, atol=1e-8)
-    np.testing.assert_array_equal(out.terminated, terminated)
+        rows.append([*row, action, obs, reward, terminated])
+    columns = [np.array(x) for x in zip(*rows, strict=True)]
+    assert contacts > CHUNK / 4 and columns[-1].sum() > 0 and np.any(np.abs(columns[-3]) == 10)
+    hopper.agree(columns)
 
 
 def test_physics_round_trip_and_reset(hopper):
@@ -110,7 +61,7 @@ def test_physics_round_trip_and_reset(hopper):
         state, obs = hopper.ours.from_physics(qpos, qvel)
         back = hopper.ours.physics(state)
         np.testing.assert_array_equal(back, (qpos, qvel))
-        hopper.set_c(qpos, qvel)
+        hopper.c.set_state(np.asarray(qpos), np.asarray(qvel))
         np.testing.assert_array_equal(obs, hopper.c._get_obs())
     states, obs = jax.vmap(make("hopper").reset)(jax.random.split(jax.random.key(0), 200))
     assert obs.dtype == jnp.float32 and obs.shape == (200, 11)
@@ -119,11 +70,71 @@ def test_physics_round_trip_and_reset(hopper):
         assert np.abs(sample).max() <= 5.001e-3 and abs(sample.std() - 5e-3 / 3**0.5) < 3e-4
 
 
-def test_the_spec_is_gymnasiums(hopper):
-    spec = hopper.ours.spec
-    assert (spec.obs_size, spec.action_size, spec.horizon, spec.domain) == (11, 3, 1000, "locomotion")
-    assert spec.action_low == tuple(hopper.c.action_space.low)
-    assert spec.action_high == tuple(hopper.c.action_space.high)
+@pytest.mark.parametrize("name", ["halfcheetah", "ant"])
+def test_resets_with_normal_velocities(name):
+    env = make(name)
+    states, obs = jax.vmap(env.reset)(jax.random.split(jax.random.key(0), 200))
+    assert obs.shape == (200, env.spec.obs_size)
+    qpos, qvel = (np.array(x) for x in jax.vmap(env.physics)(states))
+    assert np.abs(qpos - env.env.simulator.qpos0.astype(np.float32)).max() <= 0.10001
+    assert abs(qvel.std() - 0.1) < 0.005 and np.abs(qvel).max() > 0.25
+
+
+@pytest.mark.filterwarnings("ignore:.*out of date")
+@pytest.mark.parametrize("version", ["v4", "v5"])
+@pytest.mark.parametrize("name", IDS)
+def test_models_and_specs_are_gymnasiums(name, version, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)  # where MuJoCo logs what it thinks of HalfCheetah's model, as Gymnasium loads it
+    ours = make(name, version=version)
+    assert not list(tmp_path.iterdir())
+    c = gymnasium.make(f"{IDS[name]}-{version}").unwrapped
+    assert ours.spec.obs_size == c.observation_space.shape[0]
+    low, high = (np.broadcast_to(x, c.action_space.shape) for x in (ours.spec.action_low, ours.spec.action_high))
+    np.testing.assert_array_equal((low, high), (c.action_space.low, c.action_space.high))
+    assert (ours.spec.horizon, ours.spec.domain) == (1000, "locomotion")
+    model = ours.env.simulator.mj_model
+    fields = ("body_mass", "body_inertia", "geom_friction", "geom_size", "geom_margin", "geom_solimp", "dof_damping")
+    for field in (
+        *fields,
+        "dof_armature",
+        "jnt_range",
+        "jnt_stiffness",
+        "actuator_gear",
+        "actuator_ctrlrange",
+        "qpos0",
+    ):
+        np.testing.assert_array_equal(getattr(model, field), getattr(c.model, field), err_msg=field)
+    assert model.opt.timestep == c.model.opt.timestep and model.opt.integrator == c.model.opt.integrator
+    assert ours.env.simulator.timestep * ours.env.simulator.frame_skip == c.dt
+
+
+class Fallen:
+    """A simulator whose robots end up on the ground after moving 1 m in a second."""
+
+    timestep, frame_skip = 0.25, 4
+
+    def __init__(self, simulator):
+        self.start = simulator.start
+
+    def step(self, state, control):
+        after = Physics(state.qpos.at[0].add(1.0).at[1].set(0.1), state.qvel, state.warmstart)
+        return after, state
+
+
+@pytest.mark.parametrize(("version", "reward"), [("v4", 2.0), ("v5", 1.0)])
+@pytest.mark.parametrize("name", ["hopper", "walker2d"])
+def test_v4_pays_the_healthy_reward_for_the_last_step_too(name, version, reward):
+    env = make(name, version=version).env
+    env = dataclasses.replace(env, simulator=Fallen(env.simulator), task=dataclasses.replace(env.task, frame_skip=4))
+    size = env.spec.obs_size // 2 + 1
+    state, _ = env.from_physics(jnp.ones(size), jnp.zeros(size))
+    _, step = env.step(jax.random.key(0), state, jnp.zeros(env.spec.action_size))
+    assert step.terminated and step.reward == reward
+
+
+def test_an_unknown_version_is_refused():
+    with pytest.raises(UserError, match="did you mean 'v5'"):
+        make("hopper", version="v55")
 
 
 def test_a_model_that_lost_its_contacts_is_refused():
