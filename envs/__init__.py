@@ -1,5 +1,6 @@
 """Environments: two pure functions and a spec. Knows nothing of algorithms, data or engine."""
 
+from fastrl.envs.check import check
 from fastrl.envs.registry import make, names, register
 from fastrl.envs.wrappers import Outcome, Rescale, TimeLimit, Vector, VectorState
 
@@ -9,6 +10,7 @@ __all__ = [
     "TimeLimit",
     "Vector",
     "VectorState",
+    "check",
     "make",
     "names",
     "register",

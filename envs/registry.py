@@ -5,43 +5,68 @@ import functools
 import importlib
 import inspect
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 from fastrl.envs.wrappers import TimeLimit
+from fastrl.errors import unknown
 from fastrl.types import Environment, UserError
 
 Factory = Callable[..., Environment]
 
-# A factory, or where to import it from: "module:function:first arguments".
-_FACTORIES: dict[str, str | Factory] = {
-    "ant": "fastrl.envs.ant:ant",
-    "halfcheetah": "fastrl.envs.locomotion:halfcheetah",
-    "hopper": "fastrl.envs.locomotion:hopper",
-    "walker2d": "fastrl.envs.locomotion:walker2d",
-    "pointmaze-umaze": "fastrl.envs.maze:pointmaze:umaze",
-    "pointmaze-medium": "fastrl.envs.maze:pointmaze:medium",
-    "pointmaze-large": "fastrl.envs.maze:pointmaze:large",
-    "probe-action": "fastrl.envs.probe:action",
-    "probe-constant": "fastrl.envs.probe:constant",
-    "probe-delayed": "fastrl.envs.probe:delayed",
-    "probe-termination": "fastrl.envs.probe:termination",
-    "probe-truncation": "fastrl.envs.probe:truncation",
+
+class Row(NamedTuple):
+    """An environment of ours and what its spec says, so that a list imports no simulator (a test compares)."""
+
+    entry: str  # where its factory is: "module:function:first arguments"
+    obs_size: int
+    action_size: int
+    horizon: int
+    backend: str = "jax"
+    domain: str = "default"
+
+
+_OURS = {
+    "ant": Row("fastrl.envs.ant:ant", 105, 8, 1000, "mjx", "locomotion"),
+    "halfcheetah": Row("fastrl.envs.locomotion:halfcheetah", 17, 6, 1000, "mjx", "locomotion"),
+    "hopper": Row("fastrl.envs.locomotion:hopper", 11, 3, 1000, "mjx", "locomotion"),
+    "walker2d": Row("fastrl.envs.locomotion:walker2d", 17, 6, 1000, "mjx", "locomotion"),
+    "pointmaze-umaze": Row("fastrl.envs.maze:pointmaze:umaze", 4, 2, 300, domain="pointmaze"),
+    "pointmaze-medium": Row("fastrl.envs.maze:pointmaze:medium", 4, 2, 600, domain="pointmaze"),
+    "pointmaze-large": Row("fastrl.envs.maze:pointmaze:large", 4, 2, 800, domain="pointmaze"),
+    "probe-action": Row("fastrl.envs.probe:action", 1, 1, 10),
+    "probe-constant": Row("fastrl.envs.probe:constant", 1, 1, 10),
+    "probe-delayed": Row("fastrl.envs.probe:delayed", 1, 1, 10),
+    "probe-termination": Row("fastrl.envs.probe:termination", 1, 1, 10),
+    "probe-truncation": Row("fastrl.envs.probe:truncation", 1, 1, 5),
 }
 
-# "PREFIX:ID" is an environment of another library: where its adapter's `make(id, **options)` is.
-_ADAPTERS: dict[str, str] = {}
+# "PREFIX:ID" is an environment of another library: where its adapter's `make(id, **options)` is, and what it adapts.
+ADAPTERS = {
+    "brax": ("fastrl.envs.from_brax:make", "brax's tasks, such as brax:ant (--env-option backend=spring is faster)"),
+    "gymnax": ("fastrl.envs.from_gymnax:make", "gymnax's tasks with continuous actions, such as gymnax:Pendulum-v1"),
+}
+
+_REGISTERED: dict[str, Factory] = {}  # the user's own
 
 
 def names() -> list[str]:
-    """Every name that `make` knows."""
-    return sorted(_FACTORIES)
+    """Every name that `make` knows; besides them it knows the adapters' PREFIX:ID."""
+    return sorted([*_OURS, *_REGISTERED])
+
+
+def row(name: str) -> Row:
+    """The facts of a name of `names`; those of a user's own environment come from its spec."""
+    if name in _OURS:
+        return _OURS[name]
+    spec = make(name).spec
+    return Row(name, spec.obs_size, spec.action_size, spec.horizon, spec.backend, spec.domain)
 
 
 def register(name: str, factory: Factory) -> None:
     """Adds an environment of your own: `factory(**options)` returns it."""
-    if name in _FACTORIES:
+    if name in names():
         raise UserError(f"environment {name!r} is registered already: choose another name")
-    _FACTORIES[name] = factory
+    _REGISTERED[name] = factory
 
 
 def make(name: str, *, horizon: int | None = None, **options: Any) -> Environment:
@@ -61,12 +86,15 @@ def make(name: str, *, horizon: int | None = None, **options: Any) -> Environmen
 
 def _factory(name: str) -> Factory:
     prefix, colon, identity = name.partition(":")
-    if colon and prefix in _ADAPTERS:
-        return functools.partial(_imported(_ADAPTERS[prefix]), identity)
-    if name not in _FACTORIES:
-        raise UserError(f"unknown environment {name!r}{_nearest(name, names())}")
-    entry = _FACTORIES[name]
-    return _imported(entry) if isinstance(entry, str) else entry
+    if name in _OURS:
+        return _imported(_OURS[name].entry)
+    if name in _REGISTERED:
+        return _REGISTERED[name]
+    if colon and prefix in ADAPTERS:
+        return functools.partial(_imported(ADAPTERS[prefix][0]), identity)
+    if colon:
+        raise unknown("prefix of an environment", prefix, ADAPTERS, "fastrl envs lists them")
+    raise UserError(f"unknown environment {name!r}{_nearest(name, names())}")
 
 
 def _imported(entry: str) -> Factory:

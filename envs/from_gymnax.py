@@ -1,0 +1,71 @@
+"""gymnax's continuous tasks as `gymnax:ID`. Imports gymnax, so only the registry imports this, when asked.
+
+Knows neither gymnax's auto-reset nor its time limit: `step_env` is the bare dynamics, and the limit becomes the spec's
+horizon, which the time limit of fastrl.envs.wrappers truncates.
+"""
+
+import dataclasses
+from typing import Any
+
+import gymnax
+import jax
+import jax.numpy as jnp
+import numpy as np
+from gymnax.environments import spaces
+
+from fastrl.errors import unknown
+from fastrl.types import Key, Spec, Step, UserError
+
+
+def make(identity: str) -> "Gymnax":
+    """Gymnax's environment `identity` with its default parameters; its actions must be continuous."""
+    if identity not in gymnax.registered_envs:
+        raise unknown("gymnax environment", identity, gymnax.registered_envs)
+    env, params = gymnax.make(identity)
+    actions = env.action_space(params)
+    if not isinstance(actions, spaces.Box):
+        raise UserError(
+            f"gymnax:{identity} has actions {actions}, and agents here act in a box: "
+            "choose a continuous task, such as gymnax:Pendulum-v1"
+        )
+    with jax.numpy_rank_promotion("allow"):  # gymnax's own code promotes ranks, here and below
+        observation, _ = jax.eval_shape(env.reset_env, jax.random.key(0), params)
+    size = int(np.prod(actions.shape))
+    low, high = (tuple(np.broadcast_to(bound, size).tolist()) for bound in (actions.low, actions.high))
+    spec = Spec(
+        name=f"gymnax:{identity}",
+        obs_size=observation.size,
+        action_size=size,
+        horizon=int(params.max_steps_in_episode),
+        backend="gymnax",
+        action_low=low,
+        action_high=high,
+    )
+    return Gymnax(spec, env, params)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Gymnax:
+    """A gymnax environment without its auto-reset. The state is gymnax's own."""
+
+    spec: Spec
+    env: Any  # gymnax's environment
+    params: Any  # gymnax's parameters
+
+    def reset(self, key: Key) -> tuple[Any, jax.Array]:
+        """Gymnax's `reset_env`: (its state, obs [O])."""
+        with jax.numpy_rank_promotion("allow"):
+            obs, state = self.env.reset_env(key, self.params)
+        return _strong(state), _strong(obs).ravel()
+
+    def step(self, key: Key, state: Any, action: jax.Array) -> tuple[Any, Step]:
+        """Gymnax's `step_env`, which ends only at a true termination."""
+        with jax.numpy_rank_promotion("allow"):
+            obs, after, reward, terminated, _ = self.env.step_env(key, state, action, self.params)
+        obs, reward = _strong(obs).ravel(), jnp.asarray(reward, float).reshape(())
+        return _strong(after), Step(obs, reward, jnp.asarray(terminated, bool).reshape(()), jnp.bool_(False))
+
+
+def _strong(tree: Any) -> Any:
+    """Arrays instead of Python numbers, which gymnax's resets return and its steps do not."""
+    return jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.result_type(leaf)), tree)
