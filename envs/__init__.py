@@ -1,7 +1,7 @@
 """Environments: two pure functions and a spec. Knows nothing of algorithms, data or engine."""
 
 from fastrl.envs.check import check
-from fastrl.envs.registry import make, names, register
+from fastrl.envs.registry import known, make, names, register
 from fastrl.envs.wrappers import Outcome, Rescale, TimeLimit, Vector, VectorState
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "Vector",
     "VectorState",
     "check",
+    "known",
     "make",
     "names",
     "register",

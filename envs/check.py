@@ -25,8 +25,9 @@ def check(env: Environment) -> None:
 
     Checked, in this order: the spec's numbers; shapes, types and structure of what `reset` and `step` return, traced;
     that `step` leaves the state it was given alone; that compiled copies side by side do what one does alone, so that
-    nothing is drawn or kept outside key and state; and over whole episodes of random actions that numbers are finite, ends are
-    one of terminated and truncated, the time limit truncates, and `step` does not reset.
+    nothing is drawn or kept outside key and state; and over whole episodes of random actions, that numbers are
+    finite, that an end is terminated or truncated and not both, that the time limit is no termination, and that
+    `step` does not reset.
     """
     breach = Breach(_spec(getattr(env, "spec", None)))
     with jax.debug_key_reuse(False):  # to use a key twice is the test

@@ -54,12 +54,23 @@ def names() -> list[str]:
     return sorted([*_OURS, *_REGISTERED])
 
 
+def known(name: str) -> bool:
+    """Whether `name` is one of `names` or has the prefix of an adapter."""
+    return name in names() or (name.partition(":")[0] in ADAPTERS and ":" in name)
+
+
 def row(name: str) -> Row:
     """The facts of a name of `names`; those of a user's own environment come from its spec."""
     if name in _OURS:
         return _OURS[name]
     spec = make(name).spec
     return Row(name, spec.obs_size, spec.action_size, spec.horizon, spec.backend, spec.domain)
+
+
+def options(name: str) -> dict[str, Any]:
+    """The options that `make` takes for this name, besides `horizon`, and their defaults."""
+    known = inspect.signature(_factory(name)).parameters.values()
+    return {option.name: option.default for option in known if option.kind is not option.VAR_KEYWORD}
 
 
 def register(name: str, factory: Factory) -> None:

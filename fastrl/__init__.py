@@ -25,11 +25,13 @@ _LAZY = {
     "Transition": "fastrl.types",
 }
 
-__all__ = ["BC", "CQL", "IQL", "SAC", "CalQL", "UserError", "__version__", *_LAZY]
+__all__ = ["BC", "CQL", "IQL", "SAC", "CalQL", "UserError", "__version__", "envs", *_LAZY]
 
 
 def __getattr__(name: str) -> Any:
     """Imports what needs jax only when it is asked for, so that `fastrl --help` is instant."""
+    if name == "envs":
+        return importlib.import_module("fastrl.envs")
     if name not in _LAZY:
         raise AttributeError(f"module 'fastrl' has no attribute {name!r}")
     attribute = "load" if name == "load_agent" else name

@@ -94,7 +94,7 @@ def run(words: Sequence[str]) -> int:
         raise unknown("recipe", found.recipe, presets.RECIPES, "fastrl recipes lists them")
     if found.env is None:
         raise UserError("--env is missing; name an environment (fastrl envs lists them)")
-    found.out = found.out.replace("RECIPE", found.recipe).replace("ENV", found.env)
+    found.out = found.out.replace("RECIPE", found.recipe).replace("ENV", found.env.replace(":", "-"))
     arguments = _common(found)
     from fastrl import api
 
@@ -206,11 +206,14 @@ def report(words: Sequence[str]) -> int:
 
 def envs(words: Sequence[str]) -> int:
     """What fastrl.make can make."""
-    _parser("envs", "Lists the environments that --env can name.").parse(words)
-    prepare()
-    from fastrl import show
+    parser = _parser("envs", "Lists the environments that --env can name, or shows one and checks its protocol.")
+    parser.add_argument("env", nargs="?", metavar="NAME", help="show and check this one (default: list all)")
+    found = parser.parse(words)
+    if found.env is not None:
+        prepare()
+    from fastrl import catalogue
 
-    print(show.environments())
+    print(catalogue.listing() if found.env is None else catalogue.entry(found.env))
     return 0
 
 

@@ -1,34 +1,20 @@
-"""What the commands print: tables of environments, recipes, evaluations and comparisons. Computes nothing itself."""
+"""What the commands print: recipes, evaluations and comparisons. Computes nothing itself."""
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from fastrl import api, envs, presets
+from fastrl.catalogue import aligned
 from fastrl.config import RunOptions
 from fastrl.engine import collect, folder, plot, report, statistics
 from fastrl.recipes import agent as agents
 from fastrl.recipes import names
+from fastrl.recipes.agent import Agent
 from fastrl.recipes.builder import Builder
 from fastrl.types import UserError
-
-
-def _table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
-    widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in [header, *rows]]
-    return "\n".join(line.rstrip() for line in lines)
-
-
-def environments() -> str:
-    """Name, sizes, horizon, backend and domain of every environment."""
-    rows = []
-    for name in envs.names():
-        spec = envs.make(name).spec
-        rows.append((name, str(spec.obs_size), str(spec.action_size), str(spec.horizon), spec.backend, spec.domain))
-    return _table(("name", "obs", "action", "horizon", "backend", "defaults of"), rows)
 
 
 def recipe(name: str, env: str) -> str:
@@ -45,23 +31,29 @@ def recipe(name: str, env: str) -> str:
     return "\n".join(lines)
 
 
+def _environment(run: str, agent: Agent, env: str | None, options: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """The environment to play in and its options: the one named, or the run's own."""
+    if env is not None:
+        return env, options
+    home = Path(run) if Path(run).exists() else Path(run.rpartition(":")[0])  # DIR:SEED
+    if not options and (home / "config.json").is_file():
+        options = folder.read_config(home)["identity"].get("env_options", {})
+    if not envs.known(agent.spec.name):
+        raise UserError(f"{run} was trained on {agent.spec.name!r}, which is none of ours; name one with --env")
+    return agent.spec.name, options
+
+
 def evaluation(run: str, env: str | None, options: dict[str, Any], episodes: int, seed: int, as_json: bool) -> str:
     """Returns of every seed's deterministic policy."""
     agent = agents.load(run)
-    if env is None:
-        env = agent.spec.name
-        home = Path(run) if Path(run).exists() else Path(run.rpartition(":")[0])  # DIR:SEED
-        if not options and (home / "config.json").is_file():
-            options = folder.read_config(home)["identity"].get("env_options", {})
-    if env not in envs.names():
-        raise UserError(f"{run} was trained on {env!r}, which is none of ours; name one with --env")
+    env, options = _environment(run, agent, env, options)
     returns = api.evaluate(agent, env, episodes=episodes, key=seed, **options)
     means = returns.mean(1)
     if as_json:
         return json.dumps({"env": env, "episodes": episodes, "return": means.tolist(), "std": returns.std(1).tolist()})
     rows = [(str(i), f"{m:.3f}", f"{s:.3f}") for i, (m, s) in enumerate(zip(means, returns.std(1), strict=True))]
     low, high = statistics.stratified_bootstrap(means[:, None])
-    table = _table(("seed", "mean return", "std"), rows)
+    table = aligned(("seed", "mean return", "std"), rows)
     interval = f" [{low:.3f}, {high:.3f}]" if len(means) > 1 else ""
     return f"{table}\nIQM over seeds {statistics.iqm(means[:, None]):.3f}{interval}, {episodes} episodes each"
 

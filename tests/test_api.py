@@ -1,5 +1,7 @@
 import io
 import json
+import subprocess
+import sys
 
 import matplotlib.image
 import numpy as np
@@ -77,6 +79,11 @@ def test_pretrain_then_finetune_is_wsrl(finished, tiny, probe_data):
     assert [row["phase"] for row in run.rows if row["kind"] == "eval"] == ["warmup", "warmup", "finetune", "finetune"]
     for name in ("actor", "critic"):
         assert manifest.total(getattr(run.state, name)) != manifest.total(getattr(agent.state, name))
+
+
+def test_a_check_of_an_environment_is_one_attribute_away():
+    code = "import fastrl; fastrl.envs.check(fastrl.make('probe-action'))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_unknown_names_are_answered_with_the_nearest():

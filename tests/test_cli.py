@@ -89,6 +89,7 @@ RUN = ["run", "wsrl", "--env", "probe-truncation"]
         (["collect", "probe-truncation", "x.hdf5"], "no scripted behaviour"),
         (["collect", "probe-truncation", "no/x.hdf5", "--behaviour", "random", "--steps", "5"], "no is no folder"),
         (["demo", "--seeds", "0"], "--seeds must be above 0"),
+        (["envs", "hoper"], "unknown environment 'hoper'"),
         (["recipes", "wrsl"], "unknown recipe 'wrsl'"),
         (RUN, "'pretrain' learns from offline data; name it with --dataset"),
         ([*RUN, "--dataset", "missing.hdf5"], "missing.hdf5"),
@@ -174,12 +175,24 @@ def test_lists(capsys):
     for words, found in (
         (["recipes"], presets.RECIPES),
         (["recipes", "wsrl"], ["warmup: ", "utd = 4"]),
-        (["envs"], ["hopper"]),
+        (["envs"], ["hopper", "gymnax:ID", "brax:ID"]),
+        (["envs", "probe-action"], ["protocol     kept", "options      horizon=10", "1, from -1 to 1"]),
     ):
         assert cli.main(words) == 0
         out = capsys.readouterr().out
         assert all(word in out for word in found)
     assert cli.main(["--version"]) == 0 and capsys.readouterr().out.startswith("fastrl 0.")
+
+
+def test_the_list_of_environments_is_quick_and_imports_no_simulator():
+    code = (
+        "import sys; from fastrl import cli; cli.main(['envs']);"
+        "sys.exit(any(m.split('.')[0] in ('mujoco', 'gymnasium', 'gymnax', 'brax', 'orbax') for m in sys.modules))"
+    )
+    before = os.times()
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0
+    after = os.times()
+    assert after.children_user + after.children_system - before.children_user - before.children_system < 1.5
 
 
 @pytest.mark.parametrize("command", cli.COMMANDS)

@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from fastrl.envs import make, names, register
+from fastrl.envs import make, names, register, registry
 from fastrl.envs.probe import constant
 from fastrl.types import UserError
 
@@ -25,6 +25,20 @@ def test_an_environment_of_your_own_gets_a_name_and_a_time_limit():
     assert make("my-probe", horizon=7).spec.horizon == 7
     with pytest.raises(UserError, match="registered already"):
         register("hopper", constant)
+
+
+@pytest.mark.parametrize("name", names())
+def test_the_facts_of_a_row_are_the_specs(name):
+    spec, row = make(name).spec, registry.row(name)
+    facts = (spec.obs_size, spec.action_size, spec.horizon, spec.backend, spec.domain)
+    assert (row.obs_size, row.action_size, row.horizon, row.backend, row.domain) == facts
+    assert spec.name == name
+
+
+def test_the_facts_of_your_own_environment_are_its_specs():
+    register("own-probe", constant)
+    assert registry.row("own-probe")[1:] == (1, 1, 10, "jax", "default")
+    assert registry.options("own-probe") == {} and registry.options("hopper") == {"version": "v5"}
 
 
 def test_no_simulator_is_imported_before_an_environment_needs_it():

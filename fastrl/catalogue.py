@@ -1,0 +1,49 @@
+"""What `fastrl envs` prints: every environment in a line, or one in full. Imports no simulator for the list."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from fastrl import envs
+from fastrl.envs import registry
+
+
+def aligned(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+    """A table in columns, two spaces apart."""
+    widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in [header, *rows]]
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def listing() -> str:
+    """Name, sizes, horizon, backend and domain of every environment, then the prefixes of other libraries."""
+    rows = []
+    for name in envs.names():
+        row = registry.row(name)
+        rows.append((name, str(row.obs_size), str(row.action_size), str(row.horizon), row.backend, row.domain))
+    table = aligned(("name", "obs", "action", "horizon", "backend", "defaults of"), rows)
+    others = "\n".join(f"{prefix + ':ID':10}  {meaning}" for prefix, (_, meaning) in sorted(registry.ADAPTERS.items()))
+    return f"{table}\n\n{others}\n\nfastrl envs NAME shows one with its options and checks that it keeps the protocol."
+
+
+def entry(name: str) -> str:
+    """One environment: its spec, its options with their defaults, and that `envs.check` finds nothing."""
+    env = envs.make(name)
+    envs.check(env)
+    spec, options = env.spec, registry.options(name)
+    low, high = (_numbers(bound) for bound in (spec.action_low, spec.action_high))
+    lines = {
+        "observation": str(spec.obs_size),
+        "action": f"{spec.action_size}, from {low} to {high} (agents act in [-1, 1])",
+        "horizon": f"{spec.horizon} steps",
+        "backend": spec.backend,
+        "defaults of": spec.domain,
+        "success": "a return above 0" if spec.sparse else "none, the return counts",
+        "options": " ".join(f"{key}={value}" for key, value in {"horizon": spec.horizon, **options}.items()),
+        "protocol": "kept",
+    }
+    return "\n".join([name, *(f"  {key:11}  {value}" for key, value in lines.items())])
+
+
+def _numbers(bound: Any) -> str:
+    values = bound if isinstance(bound, tuple) else (bound,)
+    return ", ".join(f"{value:g}" for value in (values[:1] if len(set(values)) == 1 else values))
