@@ -154,22 +154,41 @@ def finetune(words: Sequence[str]) -> int:
     return _finish(found.out)
 
 
-def evaluate(words: Sequence[str]) -> int:
-    """Plays a trained agent."""
-    parser = _parser("evaluate", "Plays the deterministic policy of every seed and prints its returns.")
-    parser.add_argument("run", metavar="DIR", help="a finished run or a saved agent")
+def _played(parser: Parser, words: Sequence[str], episodes: int) -> Any:
+    """Parses a command that plays a trained agent."""
+    parser.add_argument("run", metavar="DIR", help="a finished run or a saved agent; DIR:2 is its seed 2")
     parser.add_argument("--env", metavar="NAME", help="environment (default: the run's own)")
     _env_option(parser, "the run's own")
-    parser.add_argument("--episodes", type=int, default=100, metavar="N", help="episodes of each seed (default: 100)")
+    meaning = f"episodes of a seed (default: {episodes})"
+    parser.add_argument("--episodes", type=int, default=episodes, metavar="N", help=meaning)
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="base of the random streams (default: 0)")
-    parser.add_argument("--json", action="store_true", help="one JSON line (default: a table)")
     found = parser.parse(words)
     if found.episodes <= 0:
         raise UserError(f"--episodes must be above 0, not {found.episodes}")
     prepare()
+    return found
+
+
+def evaluate(words: Sequence[str]) -> int:
+    """Plays a trained agent."""
+    parser = _parser("evaluate", "Plays the deterministic policy of every seed and prints its returns.")
+    parser.add_argument("--json", action="store_true", help="one JSON line (default: a table)")
+    found = _played(parser, words, 100)
     from fastrl import show
 
     print(show.evaluation(found.run, found.env, _env_options(found.env_option), found.episodes, found.seed, found.json))
+    return 0
+
+
+def render(words: Sequence[str]) -> int:
+    """A film of a trained agent."""
+    parser = _parser("render", "Draws the deterministic policy of one seed into a GIF, and its ways through a maze.")
+    parser.add_argument("--out", default="render.gif", metavar="FILE", help="film (default: render.gif)")
+    found = _played(parser, words, 3)
+    from fastrl import show
+
+    options = _env_options(found.env_option)
+    print(show.film(found.run, found.env, options, found.episodes, found.seed, found.out))
     return 0
 
 
@@ -263,6 +282,7 @@ COMMANDS: dict[str, Command] = {
     "pretrain": pretrain,
     "finetune": finetune,
     "evaluate": evaluate,
+    "render": render,
     "collect": collect,
     "report": report,
     "envs": envs,

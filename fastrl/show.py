@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from fastrl import api, envs, presets
+from fastrl import api, envs, presets, render
 from fastrl.catalogue import aligned
 from fastrl.config import RunOptions
 from fastrl.engine import collect, folder, plot, report, statistics
@@ -56,6 +56,13 @@ def evaluation(run: str, env: str | None, options: dict[str, Any], episodes: int
     table = aligned(("seed", "mean return", "std"), rows)
     interval = f" [{low:.3f}, {high:.3f}]" if len(means) > 1 else ""
     return f"{table}\nIQM over seeds {statistics.iqm(means[:, None]):.3f}{interval}, {episodes} episodes each"
+
+
+def film(run: str, env: str | None, options: dict[str, Any], episodes: int, seed: int, out: str) -> str:
+    """Draws episodes of a policy and names the files."""
+    agent = agents.load(run)
+    env, options = _environment(run, agent, env, options)
+    return "\n".join(map(str, render.render(agent, env, out, episodes=episodes, key=seed, **options)))
 
 
 def collection(env: str, out: str, found: Any, options: dict[str, Any]) -> str:

@@ -82,6 +82,7 @@ RUN = ["run", "wsrl", "--env", "probe-truncation"]
         (["evaluate", "nowhere", "--episodes", "0"], "--episodes must be above 0"),
         (["evaluate", "nowhere"], "nowhere holds no agent"),
         (["report", "nowhere"], "nowhere is no run folder"),
+        (["render", "nowhere"], "nowhere holds no agent"),
         (["finetune", "sac", *RUN[2:], "--from", "nowhere"], "nowhere holds no agent"),
         (["pretrain", "caqll", *RUN[2:]], "unknown algorithm 'caqll'; did you mean 'calql'"),
         (["pretrain", "calql", *RUN[2:], "--steps", "5"], "--dataset is missing"),
@@ -151,6 +152,7 @@ def test_a_run_its_resume_and_what_can_be_done_with_it(capsys, dataset, monkeypa
     table = capsys.readouterr().out
     assert "5.000" in table and "3 episodes each" in table
     assert played == [{"episodes": 3, "key": 0, "horizon": 5}]  # the run's own environment
+    refused(capsys, ["render", "r"], "probe-truncation cannot be drawn")
     assert cli.main(["report", "r", "--out", "c.png"]) == 0
     assert Path("c.png").read_bytes()[:4] == b"\x89PNG"
     capsys.readouterr()
