@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import mujoco
 import numpy as np
 
@@ -49,18 +50,18 @@ def play(agent: Agent, env: Any, episodes: int, key: int) -> list[Clip]:
     """`episodes` whole episodes of the first seed's deterministic policy; `env` has a time limit and physics."""
     policy, rescaled = jax.tree.map(lambda x: x[0], agent.state), Rescale(env)
 
-    def step(carry: Any, key: jax.Array) -> Any:
-        state, obs = carry
-        act_key, step_key = jax.random.split(key)
-        action = agent.algorithm.act(policy, obs, act_key, False)
-        after, result = rescaled.step(step_key, state, action)
-        return (after, result.obs), (env.physics(after)[0], result.reward, result.terminated | result.truncated)
-
     def episode(key: jax.Array) -> Any:
-        reset_key, run_key = jax.random.split(key)
+        reset_key, act_key, step_key = jax.random.split(key, 3)
+
+        def step(carry: Any, time: jax.Array) -> Any:
+            state, obs = carry
+            action = agent.algorithm.act(policy, obs, jax.random.fold_in(act_key, time), False)
+            after, result = rescaled.step(jax.random.fold_in(step_key, time), state, action)
+            return (after, result.obs), (env.physics(after)[0], result.reward, result.terminated | result.truncated)
+
         state, obs = rescaled.reset(reset_key)
         start = env.physics(state)[0], getattr(state.env, "goal", None)
-        return start, jax.lax.scan(step, (state, obs), jax.random.split(run_key, env.spec.horizon))[1]
+        return start, jax.lax.scan(step, (state, obs), jnp.arange(env.spec.horizon))[1]
 
     keys = jax.random.split(jax.random.key(key), episodes)
     (first, goal), (qpos, reward, done) = jax.tree.map(np.asarray, jax.jit(jax.vmap(episode))(keys))

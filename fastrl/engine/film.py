@@ -67,7 +67,8 @@ class Shapes:
     def seen(self, above: bool) -> np.ndarray:
         """The two coordinates [T, G, 2, 2] that a picture shows."""
         places = self.ends[..., :2] if above else self.ends[..., ::2]
-        return places + [[0, 0], [1e-4, 0]]  # a line without length has no round ends, and is not drawn
+        sideways = np.array([[-0.05, 0], [0.05, 0]])  # a line without length is not drawn, round ends or not
+        return places + sideways * self.radius[:, None, None]
 
 
 def film(model: mujoco.MjModel, clips: list[Clip], seconds: float, title: str) -> bytes:
@@ -131,14 +132,12 @@ def _goal(axes: Axes, clip: Clip) -> None:
         axes.plot(*clip.goal, "*", ms=20, color=GOAL, mec=INK, mew=0.8, zorder=2)
 
 
-def _lines(
-    figure: Figure, axes: Axes, shapes: Shapes, colour: np.ndarray | str
-) -> tuple[LineCollection, LineCollection]:
+def _lines(figure: Figure, axes: Axes, radius: np.ndarray, colour: np.ndarray | str) -> tuple[LineCollection, ...]:
     """Outline and filling of the shapes; widths follow the scale of the axes, whose limits are set."""
     height = axes.get_position().height * figure.get_figheight() * 72  # points
     width = 2 * radius * height / np.ptp(axes.get_ylim())
-    outline = LineCollection([], linewidths=width + 2, colors=INK, capstyle="round", zorder=5)
-    filling = LineCollection([], linewidths=width, colors=colour, capstyle="round", zorder=6)
+    outline = LineCollection([], linewidths=width + 2, colors=INK, capstyle="round", zorder=5, snap=False)
+    filling = LineCollection([], linewidths=width, colors=colour, capstyle="round", zorder=6, snap=False)
     axes.add_collection(outline)
     axes.add_collection(filling)
     return outline, filling
@@ -179,9 +178,7 @@ def _in_turn(clips: list[Clip], shapes: list[Shapes], title: str, seconds: float
     ways = [shape.seen(above)[:, 0].mean(1) for shape in shapes]
     _ground(axes, above, height, np.concatenate(ways))
     order = np.argsort(shapes[0].ends[0, :, :, 2 if above else 1].mean(1), kind="stable")
-    lines = _lines(
-        figure, axes, dataclasses.replace(shapes[0], radius=shapes[0].radius[order]), shapes[0].colour[order]
-    )
+    lines = _lines(figure, axes, shapes[0].radius[order], shapes[0].colour[order])
 
     def frames() -> Iterator[None]:
         for number, (clip, shape, way) in enumerate(zip(clips, shapes, ways, strict=True), 1):

@@ -1,4 +1,5 @@
 import io
+import itertools
 
 import mujoco
 import numpy as np
@@ -51,9 +52,10 @@ def test_a_robot_is_followed_one_episode_after_another():
     qpos = np.stack([np.linspace(0, 3, 21), np.zeros(21)], 1)
     pictures = frames(film.film(model, [Clip(qpos, np.arange(21.0))] * 2, 0.02, "pole"))
     assert len(pictures) == 22  # every second step, twice
-    robot = [np.argwhere((picture[60:] < 130).all(2)).mean(0) for picture in pictures]
-    assert np.ptp([place[1] for place in robot]) < 15, "it stays in the middle"
-    assert any((a != b).any() for a, b in zip(pictures, pictures[1:])), "the floor moves"
+    blue = [picture[..., 2].astype(int) - picture[..., 0] > 60 for picture in pictures]
+    middles = [np.argwhere(robot).mean(0)[1] for robot in blue]
+    assert np.ptp(middles) < 5 and abs(middles[0] - 320) < 5, "it stays in the middle"
+    assert any((a != b).any() for a, b in itertools.pairwise(pictures)), "the floor moves"
 
 
 def test_walls_are_the_mazes_and_a_ball_is_seen_on_its_way():
@@ -65,7 +67,7 @@ def test_walls_are_the_mazes_and_a_ball_is_seen_on_its_way():
     start, end = maze.centre((1, 1)), maze.centre((1, 3))
     clip = Clip(np.linspace(start, end, 9), np.zeros(9), goal=maze.centre(maze.goal))
     pictures = frames(film.film(model, [clip], 0.04, "maze"))
-    blue = [np.argwhere(np.abs(picture.astype(int) - (0, 114, 178)).max(2) < 20) for picture in pictures]
+    blue = [np.argwhere(np.abs(picture.astype(int) - (0, 114, 178)).max(2) < 40) for picture in pictures]
     scale = 480 / maze.walls.shape[1]  # pixels a cell
     for number, cell in ((0, 1), (8, 3)):
         assert blue[number][:, 1].max() == pytest.approx((cell + 0.5 + 0.1) * scale, abs=5)
