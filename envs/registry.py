@@ -15,6 +15,14 @@ Factory = Callable[..., Environment]
 # A factory, or where to import it from: "module:function:first arguments".
 _FACTORIES: dict[str, str | Factory] = {
     "ant": "fastrl.envs.ant:ant",
+    "antmaze-umaze": "fastrl.envs.antmaze:antmaze:umaze",
+    "antmaze-umaze-diverse": "fastrl.envs.antmaze:antmaze:umaze:diverse",
+    "antmaze-medium-play": "fastrl.envs.antmaze:antmaze:medium:play",
+    "antmaze-medium-diverse": "fastrl.envs.antmaze:antmaze:medium:diverse",
+    "antmaze-large-play": "fastrl.envs.antmaze:antmaze:large:play",
+    "antmaze-large-diverse": "fastrl.envs.antmaze:antmaze:large:diverse",
+    "antmaze-ultra-play": "fastrl.envs.antmaze:antmaze:ultra:play",
+    "antmaze-ultra-diverse": "fastrl.envs.antmaze:antmaze:ultra:diverse",
     "halfcheetah": "fastrl.envs.locomotion:halfcheetah",
     "hopper": "fastrl.envs.locomotion:hopper",
     "walker2d": "fastrl.envs.locomotion:walker2d",
