@@ -23,7 +23,7 @@ import jax.numpy as jnp
 import mujoco
 import numpy as np
 
-from fastrl.envs import make
+from fastrl.envs import antmaze, make
 
 Rows = dict[str, np.ndarray]
 LOCOMOTION = {"halfcheetah": "HalfCheetah", "hopper": "Hopper", "walker2d": "Walker2d", "ant": "Ant"}
@@ -34,8 +34,38 @@ def reference(name: str, version: str = "v5") -> Any:
     """The C environment, unwrapped."""
     if name in LOCOMOTION:
         return gymnasium.make(f"{LOCOMOTION[name]}-{version}").unwrapped
+    if name.startswith("antmaze"):
+        return AntMazeInC(name)
     importlib.import_module("gymnasium_robotics")  # registers its environments
     return gymnasium.make(f"PointMaze_{UPSTREAM[name.split('-')[1]]}-v3").unwrapped
+
+
+class AntMazeInC:
+    """Our maze's model in C with the stock solver's limits, and the task written out."""
+
+    def __init__(self, name: str) -> None:
+        env: Any = make(name)
+        maze = env.env.maze
+        self.model = antmaze.compile_ant(maze, "d4rl")
+        self.model.opt.iterations, self.model.opt.ls_iterations = 100, 50
+        self.data = mujoco.MjData(self.model)
+        self.goal = 4.0 * (np.array(maze.goal)[::-1] - 1) + 0.75
+
+    def reset(self, seed: int) -> None:
+        """Nothing is random here."""
+
+    def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        """One environment step."""
+        self.data.ctrl[:] = action
+        mujoco.mj_step(self.model, self.data, 5)
+        reached = bool(np.linalg.norm(self.data.qpos[:2] - self.goal) <= 0.5)
+        return np.concatenate([self.data.qpos, self.data.qvel]), float(reached), reached, False, {}
+
+
+def touching(env: Any) -> bool:
+    """Whether something touches a wall."""
+    types = env.model.geom_type[env.data.contact.geom]
+    return bool((types == mujoco.mjtGeom.mjGEOM_BOX).any())
 
 
 def from_c(name: str, steps: int, exact: bool, version: str = "v5") -> Rows:
@@ -89,13 +119,15 @@ def from_file(name: str, path: str, steps: int, exact: bool, version: str = "v5"
     if exact:
         env.model.opt.tolerance = 0
     env.reset(seed=0)
-    rows: dict[str, list[Any]] = {"obs": [], "reward": [], "terminated": [], "contacts": []}
+    rows: dict[str, list[Any]] = {"obs": [], "reward": [], "terminated": [], "contacts": [], "walls": []}
     for p, v, action in zip(qpos, qvel, actions):
         mujoco.mj_resetData(env.model, env.data)
         env.data.qpos[:], env.data.qvel[:] = p, v
-        env.data.xpos[1, :2] = p[:2]
+        mujoco.mj_forward(env.model, env.data)
+        walls = touching(env)
+        env.data.qacc_warmstart[:] = 0
         obs, reward, terminated, _, _ = env.step(action)
-        for key, value in zip(rows, (obs, reward, terminated, env.data.ncon)):
+        for key, value in zip(rows, (obs, reward, terminated, env.data.ncon, walls or touching(env))):
             rows[key].append(value)
     c = {key: np.array(value) for key, value in rows.items()}
     return c | {"qpos": qpos, "qvel": qvel, "warm": np.zeros_like(qvel), "torso": qpos[:, :2], "action": actions}
@@ -165,6 +197,12 @@ def main() -> None:
                 "reward_error": quantiles(reward),
                 "termination_mismatches": mismatches,
             }
+        if rows.get("walls", np.zeros(1)).any():
+            walls = rows["walls"].astype(bool)
+            obs = errors(name, rows, True, **version)[0]
+            line["share_touching_walls"] = float(walls.mean())
+            line["float64_touching"] = {"observation_error": quantiles(obs[walls])}
+            line["float64_free"] = {"observation_error": quantiles(obs[~walls])}
         exact = errors(name, recorded(exact=True), x64=True, **version)[0]
         line["max_observation_error_converged"] = float(exact.max())
         print(json.dumps(line), flush=True)

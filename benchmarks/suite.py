@@ -16,6 +16,7 @@ PARTS: dict[str, list[list[str]]] = {
     "learner": [["learner", name] for name in ("locomotion", "antmaze", "calql", "small")],
     "loop": [["loop"]],
     "memory": [["memory"]],
+    "environments": [["environments", name] for name in ("halfcheetah", "hopper", "walker2d", "ant", "antmaze-umaze")],
 }
 
 

@@ -27,6 +27,14 @@ class Row(NamedTuple):
 
 _OURS = {
     "ant": Row("fastrl.envs.ant:ant", 105, 8, 1000, "mjx", "locomotion"),
+    "antmaze-umaze": Row("fastrl.envs.antmaze:antmaze:umaze", 29, 8, 700, "mjx", "antmaze"),
+    "antmaze-umaze-diverse": Row("fastrl.envs.antmaze:antmaze:umaze:diverse", 29, 8, 700, "mjx", "antmaze"),
+    "antmaze-medium-play": Row("fastrl.envs.antmaze:antmaze:medium:play", 29, 8, 1000, "mjx", "antmaze"),
+    "antmaze-medium-diverse": Row("fastrl.envs.antmaze:antmaze:medium:diverse", 29, 8, 1000, "mjx", "antmaze"),
+    "antmaze-large-play": Row("fastrl.envs.antmaze:antmaze:large:play", 29, 8, 1000, "mjx", "antmaze"),
+    "antmaze-large-diverse": Row("fastrl.envs.antmaze:antmaze:large:diverse", 29, 8, 1000, "mjx", "antmaze"),
+    "antmaze-ultra-play": Row("fastrl.envs.antmaze:antmaze:ultra:play", 29, 8, 2000, "mjx", "antmaze"),
+    "antmaze-ultra-diverse": Row("fastrl.envs.antmaze:antmaze:ultra:diverse", 29, 8, 2000, "mjx", "antmaze"),
     "halfcheetah": Row("fastrl.envs.locomotion:halfcheetah", 17, 6, 1000, "mjx", "locomotion"),
     "hopper": Row("fastrl.envs.locomotion:hopper", 11, 3, 1000, "mjx", "locomotion"),
     "walker2d": Row("fastrl.envs.locomotion:walker2d", 17, 6, 1000, "mjx", "locomotion"),
