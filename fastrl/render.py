@@ -37,12 +37,14 @@ def render(
             raise UserError(f"--out {target}: {path} exists; name another file")
     model, seconds = _model(environment)
     clips = play(agent, environment, episodes, key)
-    name = environment.spec.name
-    manifest.replace(target, film.film(model, clips, seconds, name))
+    title = environment.spec.name
+    manifest.replace(target, film.film(model, clips, seconds, title))
     if not len(film.walls(model)):
         return [target]
-    reached = sum(clip.episode_return[-1] > 0 for clip in clips)
-    manifest.replace(picture, film.paths(model, clips, f"{name}: {reached} of {len(clips)} episodes succeed"))
+    if environment.spec.sparse:
+        reached = sum(clip.episode_return[-1] > 0 for clip in clips)
+        title = f"{title}: {reached} of {len(clips)} episodes succeed"
+    manifest.replace(picture, film.paths(model, clips, title))
     return [target, picture]
 
 
