@@ -103,6 +103,7 @@ def test_what_cannot_be_made_is_one_line(name, match):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_a_run_on_a_gymnax_task(tiny, quick):
     options = {name: value for name, value in tiny.items() if name not in ("cql_actions", "pretrain_steps")}
     run = fastrl.run("sac", env="gymnax:Pendulum-v1", progress=Progress(io.StringIO()), **options)
