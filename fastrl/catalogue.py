@@ -38,7 +38,7 @@ def entry(name: str) -> str:
         "backend": spec.backend,
         "defaults of": spec.domain,
         "success": "a return above 0" if spec.sparse else "none, the return counts",
-        "options": " ".join(f"{key}={value}" for key, value in {"horizon": spec.horizon, **options}.items()),
+        "options": " ".join(f"{key}={value!r}" for key, value in {"horizon": spec.horizon, **options}.items()),
         "protocol": "kept",
     }
     return "\n".join([name, *(f"  {key:11}  {value}" for key, value in lines.items())])
