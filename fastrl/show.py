@@ -17,7 +17,8 @@ from fastrl.recipes.builder import Builder
 from fastrl.types import UserError
 
 
-def _table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+def table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+    """Columns of equal width."""
     widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in [header, *rows]]
     return "\n".join(line.rstrip() for line in lines)
@@ -29,7 +30,7 @@ def environments() -> str:
     for name in envs.names():
         spec = envs.make(name).spec
         rows.append((name, str(spec.obs_size), str(spec.action_size), str(spec.horizon), spec.backend, spec.domain))
-    return _table(("name", "obs", "action", "horizon", "backend", "defaults of"), rows)
+    return table(("name", "obs", "action", "horizon", "backend", "defaults of"), rows)
 
 
 def recipe(name: str, env: str) -> str:
@@ -62,9 +63,9 @@ def evaluation(run: str, env: str | None, options: dict[str, Any], episodes: int
         return json.dumps({"env": env, "episodes": episodes, "return": means.tolist(), "std": returns.std(1).tolist()})
     rows = [(str(i), f"{m:.3f}", f"{s:.3f}") for i, (m, s) in enumerate(zip(means, returns.std(1), strict=True))]
     low, high = statistics.stratified_bootstrap(means[:, None])
-    table = _table(("seed", "mean return", "std"), rows)
+    seeds = table(("seed", "mean return", "std"), rows)
     interval = f" [{low:.3f}, {high:.3f}]" if len(means) > 1 else ""
-    return f"{table}\nIQM over seeds {statistics.iqm(means[:, None]):.3f}{interval}, {episodes} episodes each"
+    return f"{seeds}\nIQM over seeds {statistics.iqm(means[:, None]):.3f}{interval}, {episodes} episodes each"
 
 
 def collection(env: str, out: str, found: Any, options: dict[str, Any]) -> str:

@@ -17,7 +17,7 @@ LAYERS: tuple[set[str], ...] = (
     {"algorithms"},
     {"engine"},
     {"recipes"},
-    {"api", "show", "demo", "cli", "benchmarks"},
+    {"api", "show", "demo", "cli", "datasets_cli", "benchmarks"},
 )
 FREE = (LAYERS[0], LAYERS[-1])  # single files, which may import each other
 HANDED_OVER = ("engine", "algorithms")  # the engine is given its algorithm and imports none

@@ -101,6 +101,12 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
     return found
 
 
+def checksummed(path: Path) -> bool:
+    """Whether every array of the file that is read has a checksum a chunk (fletcher32)."""
+    with h5py.File(path, "r") as file:
+        return all(file[key].fletcher32 for key in RANKS if key in file)
+
+
 def write(path: str | os.PathLike[str], arrays: Mapping[str, np.ndarray]) -> None:
     """Writes D4RL's layout with a checksum a chunk, whole or not at all; never over a file."""
     target = Path(path)

@@ -31,6 +31,10 @@ class Dataset:
         """M."""
         return len(self.reward)
 
+    def starts(self) -> np.ndarray:
+        """First row of each trajectory, of an unfinished tail too, [trajectories] int."""
+        return np.flatnonzero(np.r_[True, self.boundary[:-1]])
+
     def episode_returns(self) -> np.ndarray:
         """Undiscounted raw return of each finished trajectory, [trajectories] float64."""
         ends = np.flatnonzero(self.boundary)

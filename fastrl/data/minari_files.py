@@ -31,6 +31,14 @@ def home(path: Path) -> Path | None:
     return next((p for p in (path / "data", path, path.parent) if (p / "metadata.json").is_file()), None)
 
 
+def identity(folder: Path) -> str:
+    """The id that a dataset's metadata.json gives it."""
+    try:
+        return str(json.loads((folder / "metadata.json").read_text())["dataset_id"])
+    except DAMAGED as error:
+        raise UserError(f"{folder}: metadata.json is damaged or has no dataset_id; download it again") from error
+
+
 def local_root() -> Path:
     """Where Minari keeps its datasets."""
     from minari.storage import get_dataset_path  # takes a second, and most files are not Minari's

@@ -35,19 +35,18 @@ def adroit(data: Dataset) -> Dataset:
 
     Steps of success are terminal. What follows the last success, and all of a trajectory without one, is dropped.
     """
-    if not np.isin(data.reward, (-1.0, 0.0)).all():
-        row = int(np.argmin(np.isin(data.reward, (-1.0, 0.0))))
+    known = np.isin(data.reward, (-1.0, 0.0))
+    if not known.all():
+        row = int(np.argmin(known))
         raise UserError(
             f"{data.name}: reward is {data.reward[row]:g} at row {row}, not -1 or 0; the binary Adroit tasks need "
             "their own data (fastrl datasets convert)"
         )
     success = data.reward == 0
-    starts = np.r_[0, np.flatnonzero(data.boundary)[:-1] + 1] if data.boundary.any() else np.array([0])
-    if data.boundary.any() and not data.boundary[-1]:
-        starts = np.r_[starts, np.flatnonzero(data.boundary)[-1] + 1]
-    later = np.zeros(data.rows, bool)  # a success comes at this row or after it, in its trajectory
-    for first, stop in zip(starts, np.r_[starts[1:], data.rows]):
-        later[first:stop] = np.logical_or.accumulate(success[first:stop][::-1])[::-1]
+    count = np.cumsum(success)
+    starts, number = data.starts(), np.cumsum(np.r_[0, data.boundary[:-1]])
+    last = np.r_[count[starts[1:] - 1], count[-1]][number]  # successes up to the end of the row's trajectory
+    later = (last > count) | success  # one comes at this row, or after it in its trajectory
     if not later.any():
         raise UserError(f"{data.name}: no trajectory has a success (reward 0); there is nothing to learn from")
     return _terminal(data.only(later), success[later])
