@@ -53,7 +53,7 @@ def write(source: Source, data: Dataset, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     kind, path = source.find()
     (folder / PAGE).write_text(f"{page(source, data)}\n![returns, lengths]({PICTURE})\n")
-    (folder / PICTURE).write_bytes(picture(data, "maze" in title(kind, path).lower()))
+    (folder / PICTURE).write_bytes(picture(data, "maze" in title(kind, path).lower() and data.obs.shape[1] > 1))
 
 
 def picture(data: Dataset, maze: bool) -> bytes:
@@ -116,6 +116,9 @@ def _spread(data: Dataset, path: Path, kind: str) -> list[list[str]]:
 
 def _remarks(data: Dataset, kind: str, path: Path) -> list[str]:
     remarks = [line.removeprefix(f"{data.name}: ") for line in datasets.warnings_of(data)]
+    single = int((lengths(data) == 1).sum())
+    if 10 * single > data.boundary.sum():
+        remarks.append(f"{single:,} trajectories are one row: runs of terminals, which learning takes one by one")
     if kind != "d4rl" or not d4rl.checksummed(path):
         remarks.append("the file's arrays have no checksums: a flipped bit inside a number is not seen without sha256")
     return [*remarks, "actions are clipped to +-(1 - 1e-5); rewards are raw"]

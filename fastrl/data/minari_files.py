@@ -66,10 +66,7 @@ def fetch(identity: str, root: Path | None, download: bool) -> Path:
 
 
 def digest(folder: Path) -> str:
-    """The sha256 of the one HDF5 file; of the names and sha256 of all files where a dataset has several."""
-    main = folder / "main_data.hdf5"
-    if main.is_file():
-        return rows.digest(main)
+    """One sha256 of the names and sha256 of all its files; actions depend on metadata.json too."""
     total = hashlib.sha256()
     for path in sorted(p for p in folder.rglob("*") if p.is_file()):
         total.update(f"{path.relative_to(folder).as_posix()} {rows.digest(path)}\n".encode())
@@ -181,7 +178,7 @@ def write(identity: str, root: Path | None, data: Rows) -> Path:
 
     if not ID.fullmatch(identity):
         raise UserError(f"{identity!r} is no Minari id; write for example mine/walks-v0")
-    target = (root or local_root()) / identity
+    target = ((root or local_root()) / identity).absolute()  # Minari joins a relative folder to itself
     if target.exists():
         raise UserError(f"{target} exists already: choose another id or remove it")
     ends = data.boundary.copy()

@@ -15,7 +15,7 @@ from fastrl.data.rows import SUPPORTED, Rows
 from fastrl.types import UserError
 
 Format = Literal["d4rl", "minari", "npz"]
-WORTH = 1 << 20  # bytes of a source from which a converted copy pays
+WORTH = 8 << 20  # bytes of a source from which a converted copy saves tenths of a second
 
 
 def _silent(line: str) -> None:
@@ -27,7 +27,7 @@ class Source:
     """A dataset by its name, not read yet."""
 
     ref: str | Path  # a file, a Minari dataset's folder, or its id
-    sha256: str | None = None  # refuse any other bytes (of a Minari dataset: of its main_data.hdf5)
+    sha256: str | None = None  # refuse any other bytes (of a Minari dataset: what `Dataset.sha256` said)
     order: tuple[str, ...] = ()  # of the keys of a Dict observation; none is the family's (fastrl.data.flatten)
     root: str | Path | None = None  # folder of Minari ids; none is Minari's own
     download: bool = False  # of a Minari id that is not there

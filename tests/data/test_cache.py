@@ -35,7 +35,7 @@ def check_equal(a, b):
 
 
 def test_the_second_time_the_copy_is_mapped(place, monkeypatch):
-    source, cache, load = place
+    _, cache, load = place
     first, told = load()
     assert len(list(cache.iterdir())) == 1
     monkeypatch.setattr(sources.d4rl, "read", None)  # not called again
@@ -46,7 +46,7 @@ def test_the_second_time_the_copy_is_mapped(place, monkeypatch):
 
 
 def test_every_damage_of_a_copy_is_told_and_repaired(place):
-    source, cache, load = place
+    _, cache, load = place
     good, _ = load()
     (entry,) = cache.iterdir()
     rng = np.random.default_rng(1)
