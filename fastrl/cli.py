@@ -161,11 +161,8 @@ def evaluate(words: Sequence[str]) -> int:
     prepare()
     from fastrl import show
 
-    print(
-        show.evaluation(
-            found.run, found.env, key_values("--env-option", found.env_option), found.episodes, found.seed, found.json
-        )
-    )
+    options = key_values("--env-option", found.env_option)
+    print(show.evaluation(found.run, found.env, options, found.episodes, found.seed, found.json))
     return 0
 
 

@@ -114,14 +114,14 @@ def write(path: str | os.PathLike[str], arrays: Mapping[str, np.ndarray]) -> Non
         raise UserError(f"{target} exists already: choose another path or remove it")
     if not target.parent.is_dir():
         raise UserError(f"{target.parent} is no folder: create it first")
-    descriptor, temporary = tempfile.mkstemp(dir=target.parent, suffix=".part")
-    os.close(descriptor)
     try:
-        with h5py.File(temporary, "w") as file:
-            for field, column in arrays.items():
-                file.create_dataset(field, data=column, compression="gzip", shuffle=True, fletcher32=True)
-        os.link(temporary, target)  # unlike a rename, this fails where a file has appeared
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix=".") as folder:
+            temporary = Path(folder) / target.name
+            with h5py.File(temporary, "w") as file:
+                for field, column in arrays.items():
+                    file.create_dataset(field, data=column, compression="gzip", shuffle=True, fletcher32=True)
+            os.link(temporary, target)  # unlike a rename, this fails where a file has appeared
     except FileExistsError:
         raise UserError(f"{target} exists already: choose another path or remove it") from None
-    finally:
-        os.unlink(temporary)
+    except OSError as error:
+        raise UserError(f"{target}: cannot be written ({error}); choose another path") from error

@@ -43,7 +43,10 @@ def local_root() -> Path:
     """Where Minari keeps its datasets."""
     from minari.storage import get_dataset_path  # takes a second, and most files are not Minari's
 
-    return get_dataset_path()
+    try:
+        return get_dataset_path()  # makes it, too
+    except OSError as error:
+        raise UserError(f"Minari's own folder cannot be used ({error}); name another one") from error
 
 
 def fetch(identity: str, root: Path | None, download: bool) -> Path:
@@ -184,8 +187,6 @@ def write(identity: str, root: Path | None, data: Rows) -> Path:
     ends = data.boundary.copy()
     ends[:-1] |= (data.obs[1:] != data.next_obs[:-1]).any(axis=1)
     ends[-1] = True
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix="."))
 
     def episodes() -> Iterator[Any]:
         for first, last in zip(np.r_[0, np.flatnonzero(ends)[:-1] + 1], np.flatnonzero(ends)):
@@ -202,6 +203,11 @@ def write(identity: str, root: Path | None, data: Rows) -> Path:
                 infos={},
             )
 
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix="."))
+    except OSError as error:
+        raise UserError(f"{target}: cannot be written ({error}); name another folder") from error
     try:
         shapes = (-np.inf, np.inf, data.obs.shape[1:]), (-1.0, 1.0, data.action.shape[1:])
         observation, action = (Box(low, high, shape, np.float32) for low, high, shape in shapes)

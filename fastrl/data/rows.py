@@ -27,20 +27,27 @@ class Rows(NamedTuple):
 COLUMNS = Rows._fields[:-1]  # those that are arrays
 
 
-def digest(path: Path) -> str:
-    """The sha256 of a file's bytes, after a check that there is a readable, non-empty file."""
+def start(path: Path) -> bytes:
+    """The first bytes of a file, after a check that it is there, readable and not empty."""
     if not path.exists():
         raise UserError(f"{path}: no such dataset; {SUPPORTED}")
     if not path.is_file():
         raise UserError(f"{path}: is a directory without a Minari dataset; {SUPPORTED}")
     try:
         with path.open("rb") as file:
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+            found = file.read(8)
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); {SUPPORTED}") from error
-    if path.stat().st_size == 0:
+    if not found:
         raise UserError(f"{path}: is empty; download it again")
-    return sha256
+    return found
+
+
+def digest(path: Path) -> str:
+    """The sha256 of a file's bytes, checked as `start` does."""
+    start(path)
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def jumps(obs: np.ndarray, next_obs: np.ndarray) -> np.ndarray:

@@ -57,15 +57,12 @@ class Source:
             path = minari_files.fetch(str(self.ref), None if self.root is None else Path(self.root), self.download)
         if path.is_dir() and (folder := minari_files.home(path)) is not None:
             return "minari", folder
-        if not path.is_file():
-            rows.digest(path)  # says what is wrong
-        with path.open("rb") as file:
-            start = file.read(8)
+        start = rows.start(path)
         if start.startswith(b"PK"):
             return "npz", path
         if start.startswith(b"\x93NUMPY"):
             raise UserError(f"{path}: is one NumPy array; demonstrations of Adroit need `fastrl datasets convert`")
-        if start and not h5py.is_hdf5(path):
+        if not h5py.is_hdf5(path):
             raise UserError(f"{path}: is not an HDF5 file; {SUPPORTED}")
         if path.name == "main_data.hdf5" and (folder := minari_files.home(path)) is not None:
             return "minari", folder

@@ -92,3 +92,17 @@ def test_a_written_file_has_checksums_and_is_never_overwritten(tmp_path):
     with pytest.raises(UserError, match="no folder"):
         d4rl.write(tmp_path / "missing" / "maze.hdf5", columns)
     assert [p.name for p in tmp_path.iterdir()] == ["maze.hdf5"]
+
+
+def test_where_nothing_can_be_written_is_one_line(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="walk-v0: cannot be written"):
+        export.save_minari(walk(0), "tests/walk-v0", tmp_path / "file")
+
+    def full(*names):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(d4rl.os, "link", full)
+    with pytest.raises(UserError, match=r"d.hdf5: cannot be written \(.*No space left"):
+        export.save_d4rl(walk(0), tmp_path / "d.hdf5")
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
