@@ -16,6 +16,8 @@ _LAZY = {
     "Run": "fastrl.api",
     "load": "fastrl.data.datasets",
     "Dataset": "fastrl.data.datasets",
+    "save_d4rl": "fastrl.data.export",
+    "save_minari": "fastrl.data.export",
     "make": "fastrl.envs.registry",
     "register": "fastrl.envs.registry",
     "Agent": "fastrl.recipes.agent",

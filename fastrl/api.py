@@ -13,6 +13,7 @@ import numpy as np
 from fastrl import presets
 from fastrl.config import ActorCritic, describe
 from fastrl.data.datasets import Dataset
+from fastrl.data.sources import Source
 from fastrl.engine import evaluate as evaluation
 from fastrl.engine import folder, seeds
 from fastrl.engine import run as engine
@@ -48,7 +49,7 @@ def run(
     recipe: str,
     *,
     env: str | Environment,
-    dataset: str | Path | Dataset | None = None,
+    dataset: str | Path | Source | Dataset | None = None,
     start: str | Path | Agent | None = None,
     env_options: Mapping[str, Any] | None = None,
     out: str | Path | None = None,
@@ -59,8 +60,8 @@ def run(
 ) -> Run:
     """Runs a recipe, start to end, for many seeds.
 
-    `env` is a name or an environment, `dataset` a file or a `Dataset`; `start` is an agent (or its folder) that
-    replaces the recipe's offline phase. `options` are run options and options of the algorithms
+    `env` is a name or an environment, `dataset` what `fastrl.load` reads or a `Dataset`; `start` is an agent (or its
+    folder) that replaces the recipe's offline phase. `options` are run options and options of the algorithms
     (`fastrl run --help` lists them). With `out`, a run folder holds config, metrics, report, picture and
     checkpoints, and `resume=True` continues it. Raises `UserError` on bad input, before anything is written.
     """
@@ -71,7 +72,7 @@ def run(
 
 def pretrain(
     config: ActorCritic,
-    data: str | Path | Dataset,
+    data: str | Path | Source | Dataset,
     *,
     steps: int,
     env: str | Environment | None = None,
@@ -100,7 +101,7 @@ def finetune(
     env: str | Environment,
     *,
     start: str | Path | Agent | None = None,
-    dataset: str | Path | Dataset | None = None,
+    dataset: str | Path | Source | Dataset | None = None,
     env_options: Mapping[str, Any] | None = None,
     key: int = 0,
     out: str | Path | None = None,

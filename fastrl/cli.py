@@ -11,10 +11,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from fastrl import __version__, presets
+from fastrl import __version__, datasets_cli, presets
 from fastrl.config import ALGORITHMS, RunOptions
 from fastrl.errors import UserError, unknown
-from fastrl.options import Parser, add_options, given, parse_value
+from fastrl.options import Parser, add_options, given, key_values
 
 KINDS = tuple(ALGORITHMS.values())
 Command = Callable[[Sequence[str]], int]
@@ -42,24 +42,9 @@ def _env_option(parser: Parser, default: str = "none") -> None:
 def _task_options(parser: Parser, out: str) -> None:
     parser.add_argument("--env", metavar="NAME", help="environment, see fastrl envs (default: none, it must be named)")
     _env_option(parser)
-    parser.add_argument("--dataset", metavar="FILE", help="offline data, D4RL HDF5 (default: none)")
+    datasets_cli.dataset_options(parser)
     parser.add_argument("--out", default=out, metavar="DIR", help=f"run folder (default: {out})")
     parser.add_argument("--resume", action="store_true", help="continue the run in --out (default: refuse)")
-
-
-def _env_options(pairs: Sequence[str]) -> dict[str, Any]:
-    options: dict[str, Any] = {}
-    for pair in pairs:
-        key, equals, text = pair.partition("=")
-        if not equals:
-            raise UserError(f"--env-option {pair!r} is not KEY=VALUE; write for example horizon=300")
-        for kind in (int, float, bool, str):
-            try:
-                options[key.replace("-", "_")] = parse_value(text, kind)
-                break
-            except ValueError:
-                continue
-    return options
 
 
 def _common(found: Any) -> dict[str, Any]:
@@ -69,7 +54,7 @@ def _common(found: Any) -> dict[str, Any]:
         "env": found.env,
         "out": found.out,
         "resume": found.resume,
-        "env_options": _env_options(found.env_option),
+        "env_options": key_values("--env-option", found.env_option),
         "command": shlex.join(["fastrl", *sys.argv[1:]]),
     }
 
@@ -98,7 +83,13 @@ def run(words: Sequence[str]) -> int:
     arguments = _common(found)
     from fastrl import api
 
-    api.run(found.recipe, dataset=found.dataset, start=found.start, **arguments, **given(found, (RunOptions, *KINDS)))
+    api.run(
+        found.recipe,
+        dataset=datasets_cli.source(found),
+        start=found.start,
+        **arguments,
+        **given(found, (RunOptions, *KINDS)),
+    )
     return _finish(found.out)
 
 
@@ -128,8 +119,8 @@ def pretrain(words: Sequence[str]) -> int:
     parser = _parser("pretrain", "Trains an offline agent on a dataset; its folder is what --from takes.")
     _task_options(parser, "runs/pretrain")
     (found, arguments), config = _algorithm(parser, words, None)
-    if found.dataset is None:
-        raise UserError("--dataset is missing; name a D4RL HDF5 file")
+    if (data := datasets_cli.source(found)) is None:
+        raise UserError("--dataset is missing; name a file or a Minari dataset")
     options = given(found, [RunOptions])
     steps = options.pop("pretrain_steps", options.pop("steps", None))
     if steps is None:
@@ -137,7 +128,7 @@ def pretrain(words: Sequence[str]) -> int:
     from fastrl import api
 
     seeds, key = options.pop("seeds", RunOptions().seeds), options.pop("seed", 0)
-    api.pretrain(config, found.dataset, steps=steps, seeds=seeds, key=key, **arguments, **options)
+    api.pretrain(config, data, steps=steps, seeds=seeds, key=key, **arguments, **options)
     return _finish(found.out)
 
 
@@ -150,7 +141,8 @@ def finetune(words: Sequence[str]) -> int:
     from fastrl import api
 
     options = given(found, [RunOptions])
-    api.finetune(config, start=found.start, dataset=found.dataset, key=options.pop("seed", 0), **arguments, **options)
+    data, key = datasets_cli.source(found), options.pop("seed", 0)
+    api.finetune(config, start=found.start, dataset=data, key=key, **arguments, **options)
     return _finish(found.out)
 
 
@@ -176,7 +168,8 @@ def evaluate(words: Sequence[str]) -> int:
     found = _played(parser, words, 100)
     from fastrl import show
 
-    print(show.evaluation(found.run, found.env, _env_options(found.env_option), found.episodes, found.seed, found.json))
+    options = key_values("--env-option", found.env_option)
+    print(show.evaluation(found.run, found.env, options, found.episodes, found.seed, found.json))
     return 0
 
 
@@ -207,7 +200,7 @@ def collect(words: Sequence[str]) -> int:
     prepare()
     from fastrl import show
 
-    print(show.collection(found.env, found.out, found, _env_options(found.env_option)))
+    print(show.collection(found.env, found.out, found, key_values("--env-option", found.env_option)))
     return 0
 
 
@@ -221,6 +214,11 @@ def report(words: Sequence[str]) -> int:
 
     print(show.comparison(found.runs, found.out))
     return 0
+
+
+def datasets(words: Sequence[str]) -> int:
+    """Datasets: list them, describe, export or convert one."""
+    return datasets_cli.main(words, prepare)
 
 
 def envs(words: Sequence[str]) -> int:
@@ -285,6 +283,7 @@ COMMANDS: dict[str, Command] = {
     "render": render,
     "collect": collect,
     "report": report,
+    "datasets": datasets,
     "envs": envs,
     "recipes": recipes,
     "demo": demo,

@@ -9,6 +9,7 @@ from typing import Any
 
 from fastrl import api, presets
 from fastrl.config import ALGORITHMS
+from fastrl.data import d4rl
 from fastrl.engine import collect, plot, report
 from fastrl.engine.manifest import replace
 from fastrl.types import UserError
@@ -46,7 +47,7 @@ def demo(out: Path, seeds: int, resume: bool) -> str:
     out.mkdir(parents=True, exist_ok=True)
     data = out / "data.hdf5"
     if not data.exists():
-        collect.write_d4rl(data, collect.collect(ENV, behaviour="scripted", options=ENV_OPTIONS, **DATA))
+        d4rl.write(data, collect.collect(ENV, behaviour="scripted", options=ENV_OPTIONS, **DATA))
     domain = presets.find("pointmaze")
     config = presets.configure(ALGORITHMS["calql"], "calql", domain, ENSEMBLE, {})
     common: dict[str, Any] = {"env": ENV, "env_options": ENV_OPTIONS, "resume": True, "command": "fastrl demo"}

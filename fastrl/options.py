@@ -65,6 +65,22 @@ def parse_value(text: str, kind: Any) -> Any:
         raise ValueError(f"{text!r} is not {words.get(kind.__name__, kind.__name__)}") from error
 
 
+def key_values(option: str, pairs: Sequence[str]) -> dict[str, Any]:
+    """`KEY=VALUE` words as a dictionary; values are whole numbers, numbers, true or false, or text."""
+    values: dict[str, Any] = {}
+    for pair in pairs:
+        key, equals, text = pair.partition("=")
+        if not equals:
+            raise UserError(f"{option} {pair!r} is not KEY=VALUE; write for example horizon=300")
+        for kind in (int, float, bool, str):
+            try:
+                values[key.replace("-", "_")] = parse_value(text, kind)
+                break
+            except ValueError:
+                continue
+    return values
+
+
 def _reader(kind: Any) -> Any:
     def read(text: str) -> Any:
         try:

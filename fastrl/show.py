@@ -9,6 +9,7 @@ import numpy as np
 from fastrl import api, envs, presets, render
 from fastrl.catalogue import aligned
 from fastrl.config import RunOptions
+from fastrl.data import d4rl
 from fastrl.engine import collect, folder, plot, report, statistics
 from fastrl.recipes import agent as agents
 from fastrl.recipes import names
@@ -74,7 +75,7 @@ def collection(env: str, out: str, found: Any, options: dict[str, Any]) -> str:
     arrays = collect.collect(
         env, steps=found.steps, seed=found.seed, behaviour=found.behaviour, noise=found.noise, options=options
     )
-    collect.write_d4rl(out, arrays)
+    d4rl.write(out, arrays)
     ends = np.asarray(arrays["terminals"]) | np.asarray(arrays["timeouts"])
     total = float(np.sum(arrays["rewards"]))
     return f"{out}: {found.steps} transitions, {int(ends.sum())} episodes, sum of rewards {total:.1f}"

@@ -8,6 +8,7 @@ import h5py
 import numpy as np
 import pytest
 
+import fastrl
 from fastrl import api, cli, presets
 
 pytestmark = pytest.mark.usefixtures("quick")
@@ -157,6 +158,13 @@ def test_a_run_its_resume_and_what_can_be_done_with_it(capsys, dataset, monkeypa
     assert Path("c.png").read_bytes()[:4] == b"\x89PNG"
     capsys.readouterr()
     refused(capsys, ["report", "r", "--out", "c.png"], "c.png exists")
+    assert (
+        cli.main(["datasets", "export", "r", "both.hdf5"]) == cli.main(["datasets", "export", "r:1", "one.hdf5"]) == 0
+    )
+    assert "both.hdf5: 80 transitions" in capsys.readouterr().out
+    both, one = fastrl.load("both.hdf5"), fastrl.load("one.hdf5")
+    np.testing.assert_array_equal(both.action[40:], one.action)
+    assert (one.reward == 1).all() and not one.obs.any() and len(np.unique(one.action)) > 30
     start = ["finetune", "sac", "--env", "probe-truncation", *ONLINE]
     refused(capsys, [*start, "--from", "r", "--seeds", "3"], "has 2 seeds and --seeds asks for 3")
     refused(capsys, [*start, "--from", "r:5"], "has seeds 0 to 1, not 5")

@@ -1,61 +1,33 @@
-"""Reads D4RL HDF5 files as D4RL's `qlearning_dataset` does. Knows nothing of training.
+"""Reads D4RL HDF5 files as D4RL's `qlearning_dataset` does, and writes them. Knows nothing of training.
 
 One dataset a key at the root of the file: observations [N, O], actions [N, A], rewards [N],
 terminals [N], timeouts [N] (absent from old files). `infos/*`, `metadata/*` and `next_observations`
 are never read.
 """
 
-import hashlib
+import os
+import tempfile
+from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
 
 import h5py
 import numpy as np
 
 from fastrl.data import validate
+from fastrl.data.rows import Rows
 from fastrl.types import UserError
 
-SUPPORTED = "give the path of a D4RL HDF5 file"
-
-
-class Rows(NamedTuple):
-    """What `qlearning_dataset` keeps of a file, and where its trajectories end."""
-
-    obs: np.ndarray  # [M, O]
-    action: np.ndarray  # [M, A]
-    reward: np.ndarray  # [M]
-    terminal: np.ndarray  # [M] bool
-    next_obs: np.ndarray  # [M, O]
-    boundary: np.ndarray  # [M] bool
-
-
-def digest(path: Path) -> str:
-    """The sha256 of a file's bytes, after a check that there is a readable, non-empty file."""
-    if not path.exists():
-        raise UserError(f"{path}: no such dataset; {SUPPORTED}")
-    if not path.is_file():
-        raise UserError(f"{path}: is a directory; {SUPPORTED}")
-    try:
-        with path.open("rb") as file:
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror}); {SUPPORTED}") from error
-    if path.stat().st_size == 0:
-        raise UserError(f"{path}: is empty; download it again")
-    return sha256
+RANKS = {"observations": 2, "actions": 2, "rewards": 1, "terminals": 1, "timeouts": 1}
 
 
 def read(path: Path, horizon: int | None) -> Rows:
     """The rows of a D4RL file; `horizon` stands in for `timeouts` where the file has none."""
-    where = str(path)
-    arrays = _arrays(path)
-    validate.same_rows(where, arrays, "observations")
-    for key in ("observations", "actions", "rewards"):
-        validate.finite(where, key, arrays[key])
-    for key in ("terminals", "timeouts"):
-        if key in arrays:
-            validate.binary(where, key, arrays[key])
-    arrays["actions"] = validate.unit_actions(where, "actions", arrays["actions"])
+    return rows_of(str(path), _arrays(path), horizon)
+
+
+def rows_of(where: str, arrays: dict[str, np.ndarray], horizon: int | None) -> Rows:
+    """The same from arrays by their key in a file, once they are checked."""
+    arrays = checked(where, arrays)
     terminals = arrays["terminals"] == 1
     if "timeouts" in arrays:
         timeouts = arrays["timeouts"] == 1
@@ -64,6 +36,22 @@ def read(path: Path, horizon: int | None) -> Rows:
     else:
         timeouts = _timeouts(terminals, horizon)
     return _qlearning(where, arrays, terminals, timeouts)
+
+
+def checked(where: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """As float32, with what must be there, finite numbers, flags of 0 and 1, and clipped actions in [-1, 1]."""
+    for key in RANKS:
+        if key not in arrays and key != "timeouts":
+            raise UserError(
+                f"{where}: has no '{key}'; such files hold observations, actions, rewards, terminals and timeouts"
+            )
+    arrays = {key: validate.numbers(where, key, array, RANKS.get(key, 2)) for key, array in arrays.items()}
+    validate.same_rows(where, arrays, "observations")
+    for key in arrays:
+        check = validate.binary if key in ("terminals", "timeouts") else validate.finite
+        check(where, key, arrays[key])
+    arrays["actions"] = validate.unit_actions(where, "actions", arrays["actions"])
+    return arrays
 
 
 def _qlearning(where: str, arrays: dict[str, np.ndarray], terminals: np.ndarray, timeouts: np.ndarray) -> Rows:
@@ -99,24 +87,41 @@ def _timeouts(terminals: np.ndarray, horizon: int) -> np.ndarray:
 
 
 def _arrays(path: Path) -> dict[str, np.ndarray]:
-    """The file's arrays as float32, checked for presence and rank."""
-    if not h5py.is_hdf5(path):
-        raise UserError(f"{path}: is not an HDF5 file; {SUPPORTED}")
-    ranks = {"observations": 2, "actions": 2, "rewards": 1, "terminals": 1, "timeouts": 1}
-    key = ""
+    """The file's arrays, as they are stored."""
+    key, found = "", {}
     try:
         with h5py.File(path, "r") as file:
-            found = {}
-            for key in ranks:
+            for key in RANKS:
                 dataset = file.get(key)
                 if isinstance(dataset, h5py.Dataset):
                     found[key] = np.asarray(dataset[()])
     except (OSError, RuntimeError, ValueError, TypeError, KeyError, MemoryError) as error:
         what = f"'{key}'" if key else "the file"
         raise UserError(f"{path}: {what} is cut short or damaged; download it again") from error
-    for key in ranks:
-        if key not in found and key != "timeouts":
-            raise UserError(
-                f"{path}: has no '{key}'; D4RL files hold observations, actions, rewards, terminals and timeouts"
-            )
-    return {k: validate.numbers(str(path), k, array, ranks[k]) for k, array in found.items()}
+    return found
+
+
+def checksummed(path: Path) -> bool:
+    """Whether every array of the file that is read has a checksum a chunk (fletcher32)."""
+    with h5py.File(path, "r") as file:
+        return all(file[key].fletcher32 for key in RANKS if key in file)
+
+
+def write(path: str | os.PathLike[str], arrays: Mapping[str, np.ndarray]) -> None:
+    """Writes D4RL's layout with a checksum a chunk, whole or not at all; never over a file."""
+    target = Path(path)
+    if target.exists():
+        raise UserError(f"{target} exists already: choose another path or remove it")
+    if not target.parent.is_dir():
+        raise UserError(f"{target.parent} is no folder: create it first")
+    try:
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix=".") as folder:
+            temporary = Path(folder) / target.name
+            with h5py.File(temporary, "w") as file:
+                for field, column in arrays.items():
+                    file.create_dataset(field, data=column, compression="gzip", shuffle=True, fletcher32=True)
+            os.link(temporary, target)  # unlike a rename, this fails where a file has appeared
+    except FileExistsError:
+        raise UserError(f"{target} exists already: choose another path or remove it") from None
+    except OSError as error:
+        raise UserError(f"{target}: cannot be written ({error}); choose another path") from error

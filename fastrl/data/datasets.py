@@ -1,4 +1,4 @@
-"""Offline data on the host, with its provenance. Knows no replay, batch or reward scale."""
+"""Offline data on the host, with its provenance. Knows no file, replay, batch or reward scale."""
 
 import dataclasses
 import hashlib
@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from fastrl.data import d4rl, validate
+from fastrl.data import rows, validate
+from fastrl.data.sources import Source
 from fastrl.types import Spec, UserError
-
-JUMP = 1e-6  # a row whose successor starts further than this from `next_obs` ends its trajectory
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -25,11 +24,16 @@ class Dataset:
     boundary: np.ndarray  # [M] bool: the row ends a stored trajectory (terminal, timeout or jump)
     name: str  # the file's path, or what the caller called its arrays
     sha256: str  # of the file's bytes, or of the arrays
+    order: tuple[str, ...] = ()  # of the keys of a Dict observation, where the file has one
 
     @property
     def rows(self) -> int:
         """M."""
         return len(self.reward)
+
+    def starts(self) -> np.ndarray:
+        """First row of each trajectory, of an unfinished tail too, [trajectories] int."""
+        return np.flatnonzero(np.r_[True, self.boundary[:-1]])
 
     def episode_returns(self) -> np.ndarray:
         """Undiscounted raw return of each finished trajectory, [trajectories] float64."""
@@ -42,7 +46,10 @@ class Dataset:
         ends = np.flatnonzero(self.boundary)
         if not ends.size:
             raise UserError(f"{self.name}: no episode ends; Monte-Carlo returns need finished ones")
-        keep = slice(0, int(ends[-1]) + 1)
+        return self.only(slice(0, int(ends[-1]) + 1))
+
+    def only(self, keep: slice | np.ndarray) -> "Dataset":
+        """The rows of a slice, or those that are True in [M] bool."""
         fields = ("obs", "action", "reward", "mask", "next_obs", "boundary")
         return dataclasses.replace(self, **{field: getattr(self, field)[keep] for field in fields})
 
@@ -79,30 +86,32 @@ class Dataset:
             validate.binary(name, key, arrays[key])
         arrays["action"] = validate.unit_actions(name, "action", arrays["action"])
         arrays["boundary"] = _ends(arrays)
-        return cls(**arrays, name=name, sha256=_digest(arrays))
+        return cls(**arrays, name=name, sha256=_digest(arrays))  # type: ignore[arg-type]
 
 
-def load(path: str | Path, *, sha256: str | None = None, horizon: int | None = None) -> Dataset:
-    """Reads a D4RL HDF5 file (`fastrl.data.d4rl`), optionally only if its bytes have this sha256.
+def load(ref: str | Path, *, horizon: int | None = None, **options: Any) -> Dataset:
+    """The dataset of a file, a folder or a Minari id; `options` are the fields of `fastrl.data.sources.Source`.
 
-    `horizon`: the environment's episode length, needed where the file has no `timeouts`. A
+    `horizon`: the environment's episode length, needed where a D4RL file has no `timeouts`. A
     trajectory whose timeout is the file's last row counts as finished. The rows of an unfinished
     tail stay: see `Dataset.without_tail`.
     """
-    path = Path(path)
-    found = d4rl.digest(path)
-    if sha256 is not None and found != sha256.lower():
-        raise UserError(f"{path}: has sha256 {found}, not {sha256}; download it again or correct the sha256")
-    rows = d4rl.read(path, horizon)
+    return open_source(Source(ref, **options), horizon)
+
+
+def open_source(source: Source, horizon: int | None = None) -> Dataset:
+    """As `load`, of a source that was described before."""
+    found, sha256 = source.read(horizon)
     return Dataset(
-        obs=rows.obs,
-        action=rows.action,
-        reward=rows.reward,
-        mask=1.0 - rows.terminal.astype(np.float32),
-        next_obs=rows.next_obs,
-        boundary=rows.boundary,
-        name=str(path),
-        sha256=found,
+        obs=found.obs,
+        action=found.action,
+        reward=found.reward,
+        mask=1.0 - found.terminal.astype(np.float32),
+        next_obs=found.next_obs,
+        boundary=found.boundary,
+        name=str(source.ref),
+        sha256=sha256,
+        order=found.order,
     )
 
 
@@ -136,8 +145,7 @@ def warnings_of(dataset: Dataset) -> list[str]:
 
 def _ends(arrays: dict[str, np.ndarray]) -> np.ndarray:
     """[M] bool: where trajectories end, with CORL's jump test for data without timeouts."""
-    ends = arrays["mask"] == 0
-    ends[:-1] |= np.linalg.norm(arrays["obs"][1:] - arrays["next_obs"][:-1], axis=1) > JUMP
+    ends = (arrays["mask"] == 0) | rows.jumps(arrays["obs"], arrays["next_obs"])
     if "boundary" in arrays:
         return ends | (arrays["boundary"] == 1)
     ends[-1] = True

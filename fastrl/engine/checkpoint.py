@@ -80,10 +80,13 @@ class Checkpoints:
             self._manager.delete(old)
         return sha256
 
-    def restore(self, template: Callable[[dict[str, Any]], Any], on_damage: Callable[[str], None]) -> Restored | None:
+    def restore(
+        self, template: Callable[[dict[str, Any]], Any] | None, on_damage: Callable[[str], None]
+    ) -> Restored | None:
         """The newest carry that is what was saved, or None if no save ever ended.
 
-        `template(meta)` is the carry's tree, concrete or abstract; arrays come back with its shardings.
+        `template(meta)` is the carry's tree, concrete or abstract; arrays come back with its shardings. Without one
+        the carry is a dictionary of its leaves by path.
         Every damaged step is reported to `on_damage` in one line and the one before it is tried. A step
         without a manifest was never acknowledged: where there are only such, nothing is lost.
         """
@@ -121,13 +124,13 @@ class Checkpoints:
         except OSError as error:
             raise UserError(f"{self.folder}: cannot save checkpoints here: {error}") from error
 
-    def _restore(self, step: int, template: Callable[[dict[str, Any]], Any]) -> Restored:
+    def _restore(self, step: int, template: Callable[[dict[str, Any]], Any] | None) -> Restored:
         folder = self.folder / str(step)
         content = manifest.read(folder / MANIFEST)
         if content["step"] != step:
             raise manifest.Damaged(f"{MANIFEST} is that of checkpoint {content['step']}")
         manifest.verify(folder, content["files"])
-        tree = template(content["meta"])
+        tree = template(content["meta"]) if template else manifest.abstract(content["leaves"])
         _check_structure(f"{self.folder}: checkpoint {step}", tree, content["leaves"])
         try:
             target = {path: _target(leaf) for path, leaf in _stored(tree).items()}

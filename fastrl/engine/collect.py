@@ -1,11 +1,7 @@
-"""Makes data sets: rolls a behaviour out on the device and writes the D4RL layout. Learns nothing."""
+"""Makes data sets: rolls a behaviour out on the device, in D4RL's layout. Learns nothing."""
 
-import os
-import tempfile
-from pathlib import Path
 from typing import Any, Literal
 
-import h5py
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -60,26 +56,6 @@ def collect(
     else:
         raise UserError(f"collect: unknown behaviour {behaviour!r}: 'random' or 'scripted'")
     return {field: np.array(column) for field, column in rows.items()}
-
-
-def write_d4rl(path: str | os.PathLike[str], arrays: Arrays) -> None:
-    """Writes D4RL's HDF5 layout, whole or not at all; never over a file."""
-    target = Path(path)
-    if target.exists():
-        raise UserError(f"{target} exists already: choose another path or remove it")
-    if not target.parent.is_dir():
-        raise UserError(f"{target.parent} is no folder: create it first")
-    descriptor, temporary = tempfile.mkstemp(dir=target.parent, suffix=".part")
-    os.close(descriptor)
-    try:
-        with h5py.File(temporary, "w") as file:
-            for field, column in arrays.items():
-                file.create_dataset(field, data=column, compression="gzip", shuffle=True, fletcher32=True)
-        os.link(temporary, target)  # unlike a rename, this fails where a file has appeared
-    except FileExistsError:
-        raise UserError(f"{target} exists already: choose another path or remove it") from None
-    finally:
-        os.unlink(temporary)
 
 
 def _columns(obs: Any, action: Any, step: Any, timeout: Any) -> dict[str, Any]:

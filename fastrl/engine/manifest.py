@@ -47,6 +47,15 @@ def describe(leaf: Any) -> dict[str, Any]:
     return {"dtype": str(leaf.dtype), "shape": list(leaf.shape)}
 
 
+def abstract(digests: dict[str, dict[str, Any]]) -> dict[str, jax.ShapeDtypeStruct]:
+    """What `digest` recorded, as leaves without values by their path."""
+    key = jax.random.key(0).dtype
+    return {
+        path: jax.ShapeDtypeStruct(entry["shape"], key if entry["dtype"] == str(key) else entry["dtype"])
+        for path, entry in digests.items()
+    }
+
+
 def digest(tree: Any) -> dict[str, dict[str, Any]]:
     """Dtype, shape and SHA-256 of every leaf's bytes in C order, whatever devices hold it.
 

@@ -9,8 +9,9 @@ import jax
 
 from fastrl import envs, presets
 from fastrl.config import ALGORITHMS, ActorCritic, CalQL, RunOptions, describe
-from fastrl.data import datasets
+from fastrl.data import datasets, rules
 from fastrl.data.datasets import Dataset
+from fastrl.data.sources import Source
 from fastrl.engine import manifest, seeds
 from fastrl.engine.enter import Plan
 from fastrl.engine.phase import Phase
@@ -37,7 +38,7 @@ class Request:
     name: str  # of the recipe, for the record
     recipe: Callable[[Builder], list[Phase]]
     env: str | Environment | None
-    dataset: str | Path | Dataset | None = None
+    dataset: str | Path | Source | Dataset | None = None
     start: str | Path | Agent | None = None  # replaces the recipe's offline phase
     env_options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     options: RunOptions = dataclasses.field(default_factory=RunOptions)
@@ -125,13 +126,17 @@ def _same_reward(agent: Agent, task: Task) -> None:
         )
 
 
-def _load(dataset: str | Path | Dataset | None, spec: Spec | None) -> Dataset | None:
-    if dataset is None:
-        return None
-    data = dataset if isinstance(dataset, Dataset) else datasets.load(dataset, horizon=spec.horizon if spec else None)
-    if spec is not None:
-        datasets.check(data, spec)
-    return data
+def _load(dataset: str | Path | Source | Dataset | None, spec: Spec | None) -> Dataset | None:
+    """The dataset, checked against the environment and treated by the rules of its domain."""
+    if dataset is None or (isinstance(dataset, Dataset) and spec is None):
+        return dataset
+    if not isinstance(dataset, Dataset):
+        source = dataset if isinstance(dataset, Source) else Source(dataset)
+        dataset = datasets.open_source(source, spec.horizon if spec else None)
+    if spec is None:
+        return dataset
+    datasets.check(dataset, spec)
+    return rules.apply(dataset, spec.domain)
 
 
 def _spec_of(data: Dataset | None) -> Spec:
@@ -211,6 +216,11 @@ def _check_capacity(capacity: int, prefilled: int, phases: list[Phase], spec: Sp
         raise UserError(f"--capacity {capacity} does not hold the {least} rows that a first update needs; raise it")
 
 
+def _identity_of(data: Dataset) -> dict[str, Any]:
+    order = {"order": list(data.order)} if data.order else {}
+    return {"rows": data.rows, "sha256": data.sha256, **order}
+
+
 def _identity(request: Request, plan: Plan) -> dict[str, Any]:
     """All that decides the bits of a run; a resume must have the same."""
     task, data = plan.task, plan.dataset
@@ -229,7 +239,7 @@ def _identity(request: Request, plan: Plan) -> dict[str, Any]:
         "recipe": request.name,
         "env": task.spec.name,
         "env_options": dict(request.env_options),
-        "dataset": {"rows": data.rows, "sha256": data.sha256} if data else None,
+        "dataset": _identity_of(data) if data else None,
         "seeds": plan.seeds,
         "seed": plan.seed,
         "num_envs": task.num_envs,

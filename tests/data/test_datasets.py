@@ -158,7 +158,7 @@ def test_bad_files_are_one_line(tmp_path: Path) -> None:
             datasets.load(path, **options)
         one_line(caught.value, path)
 
-    refused(tmp_path / "none.hdf5", "no such dataset; give the path of a D4RL HDF5 file")
+    refused(tmp_path / "none.hdf5", "no such dataset; give a D4RL HDF5 file")
     refused(tmp_path, "is a directory")
     bad = tmp_path / "bad.hdf5"
     bad.write_bytes(b"")

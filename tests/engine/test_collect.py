@@ -1,8 +1,7 @@
-import h5py
 import numpy as np
 import pytest
 
-from fastrl.engine.collect import collect, write_d4rl
+from fastrl.engine.collect import collect
 from fastrl.envs.grid import MAZES
 from fastrl.types import UserError
 
@@ -43,22 +42,6 @@ def test_a_seed_is_a_data_set(scripted):
     np.testing.assert_array_equal(again["observations"], scripted["observations"][:50])
     other = collect("pointmaze-medium", steps=50, seed=2, **arguments)
     assert not np.array_equal(other["observations"], again["observations"])
-
-
-def test_a_written_file_reads_back_and_is_never_overwritten(scripted, tmp_path):
-    path = tmp_path / "maze.hdf5"
-    write_d4rl(path, scripted)
-    with h5py.File(path) as file:
-        for field, column in scripted.items():
-            np.testing.assert_array_equal(file[field][:], column)
-            assert file[field].dtype in (np.float32, bool)
-            assert file[field].compression == "gzip" and file[field].fletcher32
-            assert file[field].shuffle
-    with pytest.raises(UserError, match="exists already"):
-        write_d4rl(path, scripted)
-    with pytest.raises(UserError, match="no folder"):
-        write_d4rl(tmp_path / "missing" / "maze.hdf5", scripted)
-    assert [p.name for p in tmp_path.iterdir()] == ["maze.hdf5"]
 
 
 def test_random_actions_fill_the_bounds_of_any_environment():

@@ -1,3 +1,5 @@
+import dataclasses
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -64,6 +66,20 @@ def test_reward_of_the_domain_and_of_the_user(plan_of):
 def other_task():
     rows = np.zeros((10, 3))
     return Dataset.from_arrays(rows, rows[:, :1], rows[:, 0], np.ones(10), rows, name="other.hdf5")
+
+
+def test_the_rule_of_the_domain_is_applied_to_the_dataset():
+    rows = np.zeros((4, 1))
+    data = Dataset.from_arrays(rows, rows, [1, 4, 4, 2], np.ones(4), rows)
+    spec = dataclasses.replace(envs.make("probe-truncation").spec, domain="kitchen")
+    assert plans._load(data, spec).mask.tolist() == [1, 0, 0, 1]
+    assert plans._load(data, None) is data
+
+
+def test_the_order_of_a_dict_observation_is_part_of_the_identity(identity_of, probe_data):
+    ordered = dataclasses.replace(probe_data(), order=("b", "a"))
+    assert identity_of("wsrl", data=ordered)["dataset"]["order"] == ["b", "a"]
+    assert "order" not in identity_of("wsrl")["dataset"]
 
 
 @pytest.mark.parametrize(

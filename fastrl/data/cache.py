@@ -1,0 +1,90 @@
+"""Converted datasets on disk: float32 columns that are verified and mapped, instead of read and checked again.
+
+An entry is a folder: a `.npy` a column and `entry.json`, which says what it was made from and the sha256 of each column
+and of itself. Knows no format; does not know where the cache is or when it pays.
+"""
+
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fastrl.data import rows
+from fastrl.data.rows import Rows
+from fastrl.types import UserError
+
+FORMAT = 1
+Report = Callable[[str], None]
+
+
+class Damaged(Exception):
+    """An entry is not what was written."""
+
+
+def entry_of(cache: Path, source: Path, options: Any) -> Path:
+    """The folder of a source read with `options` (JSON)."""
+    words = json.dumps([FORMAT, str(source.resolve()), options])
+    return cache / hashlib.sha256(words.encode()).hexdigest()[:32]
+
+
+def load(entry: Path, stamp: list[list[int]], sha256: str | None, report: Report) -> tuple[Rows, str] | None:
+    """What `store` kept: the rows, mapped, and the source's sha256; None where it has to be read (again).
+
+    `stamp` is the source's sizes and times, `sha256` what its bytes must have, if anything was asked. A damaged entry
+    is told in one line to `report` and deleted.
+    """
+    if not entry.is_dir():
+        return None
+    try:
+        content = _read(entry / "entry.json")
+        if content["stamp"] != stamp or (sha256 is not None and content["sha256"] != sha256):
+            return None
+        columns = {}
+        for name in rows.COLUMNS:
+            path = entry / f"{name}.npy"
+            if rows.digest(path) != content["columns"][name]:
+                raise Damaged(f"{path.name} differs from its checksum")
+            columns[name] = np.load(path, mmap_mode="r")
+        return Rows(**columns, order=tuple(content["order"])), content["sha256"]
+    except (Damaged, UserError, OSError, ValueError, KeyError, TypeError) as error:
+        report(f"{entry}: the cached copy is damaged ({error}); it is made again")
+        shutil.rmtree(entry, ignore_errors=True)
+        return None
+
+
+def store(entry: Path, stamp: list[list[int]], sha256: str, found: Rows, report: Report) -> None:
+    """Keeps rows for `load`, whole or not at all; a full or read-only disk is told to `report` and is no error."""
+    try:
+        entry.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(dir=entry.parent, prefix="."))
+        try:
+            for name in rows.COLUMNS:
+                np.save(temporary / f"{name}.npy", getattr(found, name))
+            columns = {name: rows.digest(temporary / f"{name}.npy") for name in rows.COLUMNS}
+            content = {"stamp": stamp, "sha256": sha256, "order": found.order, "columns": columns}
+            _write(temporary / "entry.json", content)
+            shutil.rmtree(entry, ignore_errors=True)  # of an older source
+            temporary.rename(entry)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+    except OSError as error:
+        report(f"{entry.parent}: no cached copy of the dataset ({error.strerror}); it is read again next time")
+
+
+def _write(path: Path, content: dict[str, Any]) -> None:
+    line = json.dumps(content)
+    path.write_text(f"{line}\n{hashlib.sha256(line.encode()).hexdigest()}\n")
+
+
+def _read(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise Damaged(f"{path.name} is missing")
+    line, _, sha256 = path.read_bytes().partition(b"\n")
+    if hashlib.sha256(line).hexdigest().encode() + b"\n" != sha256:
+        raise Damaged(f"{path.name} differs from its checksum")
+    return json.loads(line)

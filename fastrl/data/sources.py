@@ -1,0 +1,89 @@
+"""Where a dataset is and how to read it: the format is found by what is there. Knows no task.
+
+One reader a format: `fastrl.data.d4rl`, `fastrl.data.minari_files`, `fastrl.data.npz`.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+import h5py
+
+from fastrl.data import cache, d4rl, minari_files, npz, rows
+from fastrl.data.rows import SUPPORTED, Rows
+from fastrl.types import UserError
+
+Format = Literal["d4rl", "minari", "npz"]
+WORTH = 8 << 20  # bytes of a source from which a converted copy saves tenths of a second
+
+
+def _silent(line: str) -> None:
+    """Says nothing."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """A dataset by its name, not read yet."""
+
+    ref: str | Path  # a file, a Minari dataset's folder, or its id
+    sha256: str | None = None  # refuse any other bytes (of a Minari dataset: what `Dataset.sha256` said)
+    order: tuple[str, ...] = ()  # of the keys of a Dict observation; none is the family's (fastrl.data.flatten)
+    root: str | Path | None = None  # folder of Minari ids; none is Minari's own
+    download: bool = False  # of a Minari id that is not there
+    cache: str | Path | None = None  # folder of converted copies; none keeps none
+    report: Callable[[str], None] = _silent  # is told, in a line, what went wrong with the cache
+
+    def read(self, horizon: int | None) -> tuple[Rows, str]:
+        """The rows and the sha256 of the file's bytes; `horizon` where a file has no `timeouts`."""
+        kind, path = self.find()
+        if self.cache is None:
+            return self._read(kind, path, horizon, self._digest(kind, path))
+        stamp = [[file.stat().st_size, file.stat().st_mtime_ns] for file in _files(path)]
+        if sum(size for size, _ in stamp) < WORTH:
+            return self._read(kind, path, horizon, self._digest(kind, path))
+        entry = cache.entry_of(Path(self.cache), path, [horizon, self.order])
+        asked = None if self.sha256 is None else self._digest(kind, path)
+        if (kept := cache.load(entry, stamp, asked, self.report)) is not None:
+            return kept
+        found, sha256 = self._read(kind, path, horizon, asked or self._digest(kind, path))
+        cache.store(entry, stamp, sha256, found, self.report)
+        return found, sha256
+
+    def find(self) -> tuple[Format, Path]:
+        """The format and the place: the file, or the folder of a Minari dataset's metadata.json."""
+        path = Path(self.ref)
+        if not path.exists() and minari_files.ID.fullmatch(str(self.ref)):
+            path = minari_files.fetch(str(self.ref), None if self.root is None else Path(self.root), self.download)
+        if path.is_dir() and (folder := minari_files.home(path)) is not None:
+            return "minari", folder
+        start = rows.start(path)
+        if start.startswith(b"PK"):
+            return "npz", path
+        if start.startswith(b"\x93NUMPY"):
+            raise UserError(f"{path}: is one NumPy array; demonstrations of Adroit need `fastrl datasets convert`")
+        if not h5py.is_hdf5(path):
+            raise UserError(f"{path}: is not an HDF5 file; {SUPPORTED}")
+        if path.name == "main_data.hdf5" and (folder := minari_files.home(path)) is not None:
+            return "minari", folder
+        return "d4rl", path
+
+    def _digest(self, kind: Format, path: Path) -> str:
+        found = minari_files.digest(path) if kind == "minari" else rows.digest(path)
+        if self.sha256 is not None and found != self.sha256.lower():
+            raise UserError(
+                f"{self.ref}: has sha256 {found}, not {self.sha256}; download it again or correct the sha256"
+            )
+        return found
+
+    def _read(self, kind: Format, path: Path, horizon: int | None, sha256: str) -> tuple[Rows, str]:
+        if kind == "minari":
+            return minari_files.read(path, self.order), sha256
+        if self.order:
+            raise UserError(f"{path}: observations are one array, not a Dict; leave the order out")
+        return (npz if kind == "npz" else d4rl).read(path, horizon), sha256
+
+
+def _files(path: Path) -> list[Path]:
+    """The files that a source is made of."""
+    return [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())

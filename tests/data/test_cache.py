@@ -1,0 +1,108 @@
+"""A cached copy is what the file holds, is verified each time, and is made again when either has changed."""
+
+import numpy as np
+import pytest
+
+from fastrl.data import datasets, export, sources
+from fastrl.data.datasets import Dataset
+from fastrl.types import UserError
+
+FIELDS = ("obs", "action", "reward", "mask", "next_obs", "boundary")
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """A file, the cache's folder, and a function that loads through it: (dataset, lines that were told)."""
+    monkeypatch.setattr(sources, "WORTH", 1)
+    rng = np.random.default_rng(0)
+    path = rng.normal(size=(41, 3))
+    rest = rng.uniform(-1, 1, (40, 2)), rng.normal(size=40), np.ones(40), path[1:], np.arange(40) % 8 == 7
+    source = tmp_path / "d.hdf5"
+    export.save_d4rl(Dataset.from_arrays(path[:-1], *rest), source)
+
+    def load(**options):
+        told = []
+        return datasets.load(source, cache=tmp_path / "cache", report=told.append, **options), told
+
+    return source, tmp_path / "cache", load
+
+
+def check_equal(a, b):
+    for field in FIELDS:
+        np.testing.assert_array_equal(getattr(a, field), getattr(b, field), err_msg=field)
+        assert getattr(a, field).dtype == getattr(b, field).dtype
+    assert (a.name, a.sha256, a.order) == (b.name, b.sha256, b.order)
+
+
+def test_the_second_time_the_copy_is_mapped(place, monkeypatch):
+    _, cache, load = place
+    first, told = load()
+    assert len(list(cache.iterdir())) == 1
+    monkeypatch.setattr(sources.d4rl, "read", None)  # not called again
+    second, more = load()
+    assert told == more == [] and isinstance(second.obs, np.memmap)
+    check_equal(first, second)
+    check_equal(second, load(sha256=first.sha256)[0])
+
+
+def test_every_damage_of_a_copy_is_told_and_repaired(place):
+    _, cache, load = place
+    good, _ = load()
+    (entry,) = cache.iterdir()
+    rng = np.random.default_rng(1)
+    for name in sorted(path.name for path in entry.iterdir()):
+        for kind in ("flip", "cut", "zeros", "gone"):
+            path = entry / name
+            whole = bytearray(path.read_bytes())
+            at = int(rng.integers(len(whole)))
+            if kind == "flip":
+                whole[at] ^= 1 << int(rng.integers(8))
+            elif kind == "cut":
+                del whole[at:]
+            else:
+                whole[:] = bytes(len(whole))
+            path.write_bytes(whole) if kind != "gone" else path.unlink()
+            again, told = load()
+            check_equal(good, again)
+            assert len(told) == 1 and "the cached copy is damaged" in told[0] and "\n" not in told[0]
+            assert load()[1] == []
+
+
+def test_another_source_or_other_options_are_read_anew(place):
+    source, cache, load = place
+    good, _ = load()
+    columns = export.columns(good)
+    columns["rewards"] = columns["rewards"] + 1
+    source.unlink()
+    export.save_d4rl(columns, source)
+    changed, told = load()
+    assert told == [] and changed.sha256 != good.sha256
+    np.testing.assert_array_equal(changed.reward, good.reward + 1)
+    assert len(list(cache.iterdir())) == 1
+    load(horizon=3)
+    assert len(list(cache.iterdir())) == 2
+
+
+def test_a_damaged_source_with_a_sha256_is_refused_although_there_is_a_copy(place):
+    source, _, load = place
+    good, _ = load()
+    whole = bytearray(source.read_bytes())
+    whole[len(whole) // 2] ^= 1
+    source.write_bytes(whole)
+    with pytest.raises(UserError, match=f"not {good.sha256}; download it again"):
+        load(sha256=good.sha256)
+
+
+def test_a_cache_that_cannot_be_written_is_told_and_no_error(place):
+    source, cache, load = place
+    cache.write_text("a file")
+    data, told = load()
+    check_equal(data, datasets.load(source))
+    assert len(told) == 1 and "no cached copy" in told[0]
+
+
+def test_small_files_are_not_worth_a_copy(place, monkeypatch):
+    _, cache, load = place
+    monkeypatch.setattr(sources, "WORTH", 1 << 20)
+    load()
+    assert not cache.exists()

@@ -1,0 +1,64 @@
+"""The datasheet's numbers, by hand, and its picture."""
+
+import numpy as np
+import pytest
+
+from fastrl.data import datasets, datasheet, export
+from fastrl.data.datasets import Dataset
+from fastrl.data.sources import Source
+from fastrl.types import UserError
+
+
+def written(folder, name, root=None):
+    """Trajectories of 2, 3 and 4 rows with a return of 1 a row, and a tail of 1."""
+    obs = np.arange(11.0)[:, None] * [1, 2]
+    boundary = np.isin(np.arange(10), (1, 4, 8))
+    mask = np.arange(10) != 4
+    data = Dataset.from_arrays(obs[:-1], np.linspace(-1, 1, 10)[:, None], np.ones(10), mask, obs[1:], boundary)
+    if root:
+        return export.save_minari(data, name, folder)
+    export.save_d4rl(data, folder / name)
+    return folder / name
+
+
+def test_a_page_says_what_the_rows_are(tmp_path):
+    source = Source(written(tmp_path, "walk.hdf5"))
+    data = datasets.open_source(source)
+    page = datasheet.page(source, data)
+    for line in (
+        "# walk",
+        f"`{tmp_path / 'walk.hdf5'}`, read as d4rl, sha256 `{data.sha256}`.",
+        "| rows | 10 |",
+        "| finished trajectories | 3 |",
+        "| rows of an unfinished tail | 1 |",
+        "| terminal rows | 1 |",
+        "| reward | 1 (10 rows) |",
+        "| actions at a bound | 20.0 % |",
+        "| raw return | 2.0 | 3.0 | 3.0 | 4.0 |",
+        "| length | 2.0 | 3.0 | 3.0 | 4.0 |",
+        "- every reward is 1; nothing to improve on",
+    ):
+        assert line in page.splitlines(), line
+    assert "no checksums" not in page and "score" not in page
+    assert datasheet.row(source) == (str(source.ref), "d4rl", "10", "3", "3.0", "4.0", "raw return")
+
+
+def test_scores_and_missing_checksums_are_said(tmp_path):
+    source = Source(written(tmp_path, "hopper-medium-v2.hdf5"))
+    assert "| D4RL score | 0.7 | 0.7 | 0.7 | 0.7 |" in datasheet.page(source, datasets.open_source(source))
+    assert datasheet.row(source)[-1] == "0.7"  # (3 + 20.27) / (3234.3 + 20.27)
+    source = Source(written(tmp_path, "walks/slow-v0", root=True))
+    page = datasheet.page(source, datasets.open_source(source))
+    assert page.startswith("# walks/slow-v0\n") and "no checksums" in page
+
+
+@pytest.mark.parametrize(("name", "panels"), [("walk.hdf5", 2), ("pointmaze-walk.hdf5", 3)])
+def test_the_picture_and_the_page_are_never_overwritten(tmp_path, name, panels):
+    source = Source(written(tmp_path, name))
+    data = datasets.open_source(source)
+    datasheet.write(source, data, tmp_path / "out")
+    image = (tmp_path / "out" / datasheet.PICTURE).read_bytes()
+    assert image[:4] == b"\x89PNG" and int.from_bytes(image[16:20]) == panels * 600
+    assert (tmp_path / "out" / datasheet.PAGE).read_text().startswith(datasheet.page(source, data))
+    with pytest.raises(UserError, match=r"datasheet.md exists already"):
+        datasheet.write(source, data, tmp_path / "out")
