@@ -180,7 +180,7 @@ def render(words: Sequence[str]) -> int:
     found = _played(parser, words, 3)
     from fastrl import show
 
-    options = _env_options(found.env_option)
+    options = key_values("--env-option", found.env_option)
     print(show.film(found.run, found.env, options, found.episodes, found.seed, found.out))
     return 0
 
