@@ -26,7 +26,9 @@ _FACTORIES: dict[str, str | Factory] = {
 }
 
 # "PREFIX:ID" is an environment of another library: where its adapter's `make(id, **options)` is.
-_ADAPTERS: dict[str, str] = {}
+_ADAPTERS: dict[str, str] = {
+    "gymnasium": "fastrl.envs.from_gymnasium:make",
+}
 
 
 def names() -> list[str]:
@@ -50,9 +52,9 @@ def make(name: str, *, horizon: int | None = None, **options: Any) -> Environmen
         if option not in known and not open_ended:
             hint = _nearest(option, [*known, "horizon"])
             raise UserError(f"environment {name!r} has no option {option!r}{hint}")
-    env = entry(**options)
     if horizon is not None and horizon < 1:
         raise UserError(f"environment {name!r}: horizon is {horizon}, it must be at least 1")
+    env = entry(**options, **({"horizon": horizon} if "horizon" in known else {}))
     return TimeLimit(env, env.spec.horizon if horizon is None else horizon)
 
 
