@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from gymnasium.spaces import Box, Dict, flatdim
 
-from fastrl.envs.host import Pool
+from fastrl.envs.host import BACKEND, Pool
 from fastrl.errors import unknown
 from fastrl.types import Key, Spec, Step, UserError
 
@@ -101,7 +101,7 @@ def make(identity: str, *, horizon: int | None = None, timeout: float = 60.0, **
         obs_size=flatdim(space),
         action_size=math.prod(action.shape),
         horizon=horizon or limit or HORIZON,
-        backend="gymnasium",
+        backend=BACKEND,
         action_low=tuple(low.tolist()),
         action_high=tuple(high.tolist()),
     )
@@ -117,7 +117,8 @@ def _look(title: str, identity: str, options: dict[str, Any]) -> tuple[Any, Box,
         raise unknown("Gymnasium environment", identity, gymnasium.registry) from None
     except Exception as error:
         raise UserError(f"environment {title!r} cannot be made: {' '.join(str(error).split())}") from error
-    space, action, limit = env.observation_space, env.action_space, env.spec and env.spec.max_episode_steps
+    space, action = env.observation_space, env.action_space
+    limit = env.spec.max_episode_steps if env.spec else None
     env.close()
     if not _box(space):
         raise UserError(f"environment {title!r} observes {space}; only Box, or Dict of Box, can be used")

@@ -20,6 +20,9 @@ import numpy as np
 
 from fastrl.errors import UserError
 
+BACKEND = "gymnasium"
+"""The backend of a spec whose simulators are here."""
+
 MOST = 256
 """Simulators kept for episodes that were left before their end; a larger batch has as many as it needs."""
 
@@ -88,14 +91,14 @@ class Job:
 
 
 class Pool:
-    """Worker processes of one kind of simulator. Called with a batch of episodes; made and ended as needed."""
+    """Worker processes of one kind of simulator, started when they are needed."""
 
     def __init__(self, title: str, source: tuple[str | None, str, dict[str, Any]], width: int, timeout: float):
         self.title, self.source, self.width, self.timeout = title, source, width, timeout
         self.failure: UserError | None = None
         self._workers: list[Worker] = []
         self._seats: dict[Name, Seat] = {}  # the one used longest ago first
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._ends = weakref.finalize(self, _close, self._workers)
         _pools.add(self)
 
@@ -121,8 +124,9 @@ class Pool:
 
     def close(self) -> None:
         """Ends the processes; the next call starts others."""
-        self._seats.clear()
-        _close(self._workers)
+        with self._lock:
+            self._seats.clear()
+            _close(self._workers)
 
     def _answer(self, rows: np.ndarray, histories: np.ndarray, shown: np.ndarray) -> None:
         jobs: dict[Worker, list[Job]] = {}

@@ -14,7 +14,12 @@ Factory = Callable[..., Environment]
 
 # A factory, or where to import it from: "module:function:first arguments".
 _FACTORIES: dict[str, str | Factory] = {
+    "door-binary": "fastrl.envs.robotics:adroit:door",
     "hopper": "fastrl.envs.locomotion:hopper",
+    "kitchen-complete": "fastrl.envs.robotics:kitchen:complete",
+    "kitchen-mixed": "fastrl.envs.robotics:kitchen:mixed",
+    "kitchen-partial": "fastrl.envs.robotics:kitchen:partial",
+    "pen-binary": "fastrl.envs.robotics:adroit:pen",
     "pointmaze-umaze": "fastrl.envs.maze:pointmaze:umaze",
     "pointmaze-medium": "fastrl.envs.maze:pointmaze:medium",
     "pointmaze-large": "fastrl.envs.maze:pointmaze:large",
@@ -23,6 +28,7 @@ _FACTORIES: dict[str, str | Factory] = {
     "probe-delayed": "fastrl.envs.probe:delayed",
     "probe-termination": "fastrl.envs.probe:termination",
     "probe-truncation": "fastrl.envs.probe:truncation",
+    "relocate-binary": "fastrl.envs.robotics:adroit:relocate",
 }
 
 # "PREFIX:ID" is an environment of another library: where its adapter's `make(id, **options)` is.

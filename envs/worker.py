@@ -27,7 +27,8 @@ class Simulator:
 
         That is the observation, reward, terminated and truncated.
         """
-        reward, terminated, truncated = 0.0, False, False
+        reward: Any = 0.0
+        terminated = truncated = False
         if seed is not None:
             obs, _ = self.env.reset(seed=seed)
         for action in actions:
