@@ -4,11 +4,15 @@ They are Gymnasium-Robotics' sparse tasks with another reward, and an episode th
 a worker process: imports neither jax nor fastrl. Sizes and horizons are in `fastrl.envs.robotics`.
 """
 
+import contextlib
+import io
 from typing import Any
 
 import gymnasium
-import gymnasium_robotics
 import mujoco
+
+with contextlib.redirect_stderr(io.StringIO()):  # it prints a notice on dense rewards, which are not used here
+    import gymnasium_robotics
 
 gymnasium.register_envs(gymnasium_robotics)
 

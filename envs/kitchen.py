@@ -4,14 +4,18 @@ Observation, noise and reward are those of the environment that WSRL and Cal-QL 
 a worker process: imports neither jax nor fastrl. Sizes and horizons are in `fastrl.envs.robotics`.
 """
 
+import contextlib
+import io
 from typing import Any
 
 import gymnasium
-import gymnasium_robotics
 import mujoco
 import numpy as np
-from gymnasium_robotics.envs.franka_kitchen import franka_env
-from gymnasium_robotics.envs.franka_kitchen.kitchen_env import OBS_ELEMENT_GOALS, OBS_ELEMENT_INDICES
+
+with contextlib.redirect_stderr(io.StringIO()):  # it prints a notice on dense rewards, which are not used here
+    import gymnasium_robotics
+    from gymnasium_robotics.envs.franka_kitchen import franka_env
+    from gymnasium_robotics.envs.franka_kitchen.kitchen_env import OBS_ELEMENT_GOALS, OBS_ELEMENT_INDICES
 
 gymnasium.register_envs(gymnasium_robotics)
 

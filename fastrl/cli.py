@@ -163,13 +163,16 @@ def evaluate(words: Sequence[str]) -> int:
     parser.add_argument("--episodes", type=int, default=100, metavar="N", help="episodes of each seed (default: 100)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="base of the random streams (default: 0)")
     parser.add_argument("--json", action="store_true", help="one JSON line (default: a table)")
+    meaning = "mujoco: beside it, the same task in Gymnasium's C MuJoCo (default: none)"
+    parser.add_argument("--backend", metavar="NAME", help=meaning)
     found = parser.parse(words)
     if found.episodes <= 0:
         raise UserError(f"--episodes must be above 0, not {found.episodes}")
     prepare()
     from fastrl import show
 
-    print(show.evaluation(found.run, found.env, _env_options(found.env_option), found.episodes, found.seed, found.json))
+    options = _env_options(found.env_option)
+    print(show.evaluation(found.run, found.env, options, found.episodes, found.seed, found.json, found.backend))
     return 0
 
 
