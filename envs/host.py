@@ -33,7 +33,7 @@ _pools: "weakref.WeakSet[Pool]" = weakref.WeakSet()
 
 
 class Worker:
-    """A process, and which of its simulators run."""
+    """A process, and which of its simulators run. What they print is not shown; what they raise is."""
 
     def __init__(self, source: tuple[str | None, str, dict[str, Any]]):
         here, there = socket.socketpair()
@@ -44,6 +44,7 @@ class Worker:
                 pass_fds=[there.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
             )
         self.link = Connection(here.detach())
         self.link.send((sys.path, source))
@@ -162,7 +163,7 @@ class Pool:
         if len(self._seats) >= max(MOST, batch):
             self._free(next(iter(self._seats)))
         idle = next((worker for worker in self._workers if not worker.running), None)
-        if idle is None and len(self._workers) < len(os.sched_getaffinity(0)):
+        if idle is None and len(self._workers) < (os.cpu_count() or 1):
             idle = Worker(self.source)
             self._workers.append(idle)
         return idle or min(self._workers, key=lambda worker: worker.running)

@@ -60,7 +60,9 @@ def make(name: str, *, horizon: int | None = None, **options: Any) -> Environmen
             raise UserError(f"environment {name!r} has no option {option!r}{hint}")
     if horizon is not None and horizon < 1:
         raise UserError(f"environment {name!r}: horizon is {horizon}, it must be at least 1")
-    env = entry(**options, **({"horizon": horizon} if "horizon" in known else {}))
+    if horizon is not None and "horizon" in known:
+        options["horizon"] = horizon
+    env = entry(**options)
     return TimeLimit(env, env.spec.horizon if horizon is None else horizon)
 
 

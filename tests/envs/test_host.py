@@ -99,5 +99,6 @@ def test_a_failure_is_told_in_one_line(odd, fault, message):
         host.check()
     assert "\n" not in str(caught.value)
     host.check()  # told once
+    pool.timeout = 30.0
     assert np.isfinite(ask(pool, NAMES, 2, ACTIONS)).all()  # other processes, the same episode
     host.close()
