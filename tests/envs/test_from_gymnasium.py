@@ -122,7 +122,8 @@ def test_a_run_that_a_simulator_ended_can_go_on(plan_of, execute, tmp_path, odd)
     """The chunk before the failure is saved, in the middle of episodes; the simulators play them again."""
     flag = tmp_path / "flag"
     env = envs.make(f"gymnasium:{odd}", fault="raise", flag=str(flag))
-    plan = plan_of("sac", env, data=None, checkpoint_minutes=1000.0, chunk=2, num_envs=2, eval_episodes=1)
+    options = {"checkpoint_minutes": 1000.0, "chunk": 2, "num_envs": 2, "warmup": 40, "steps": 80, "eval_episodes": 1}
+    plan = plan_of("sac", env, data=None, **options)
     whole = execute(plan, tmp_path / "whole")
     with pytest.raises(UserError, match=r"step 3 of the episode of seed \d+, raised RuntimeError: out of fuel"):
         execute(plan, tmp_path / "broken", At(4, flag.touch))
