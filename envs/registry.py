@@ -35,6 +35,12 @@ _OURS = {
     "antmaze-large-diverse": Row("fastrl.envs.antmaze:antmaze:large:diverse", 29, 8, 1000, "mjx", "antmaze"),
     "antmaze-ultra-play": Row("fastrl.envs.antmaze:antmaze:ultra:play", 29, 8, 2000, "mjx", "antmaze"),
     "antmaze-ultra-diverse": Row("fastrl.envs.antmaze:antmaze:ultra:diverse", 29, 8, 2000, "mjx", "antmaze"),
+    "kitchen-complete": Row("fastrl.envs.robotics:kitchen:complete", 60, 9, 280, "gymnasium", "kitchen"),
+    "kitchen-mixed": Row("fastrl.envs.robotics:kitchen:mixed", 60, 9, 280, "gymnasium", "kitchen"),
+    "kitchen-partial": Row("fastrl.envs.robotics:kitchen:partial", 60, 9, 280, "gymnasium", "kitchen"),
+    "door-binary": Row("fastrl.envs.robotics:adroit:door", 39, 28, 200, "gymnasium", "adroit"),
+    "pen-binary": Row("fastrl.envs.robotics:adroit:pen", 45, 24, 100, "gymnasium", "adroit"),
+    "relocate-binary": Row("fastrl.envs.robotics:adroit:relocate", 39, 30, 200, "gymnasium", "adroit"),
     "halfcheetah": Row("fastrl.envs.locomotion:halfcheetah", 17, 6, 1000, "mjx", "locomotion"),
     "hopper": Row("fastrl.envs.locomotion:hopper", 11, 3, 1000, "mjx", "locomotion"),
     "walker2d": Row("fastrl.envs.locomotion:walker2d", 17, 6, 1000, "mjx", "locomotion"),
@@ -51,6 +57,7 @@ _OURS = {
 # "PREFIX:ID" is an environment of another library: where its adapter's `make(id, **options)` is, and what it adapts.
 ADAPTERS = {
     "brax": ("fastrl.envs.from_brax:make", "brax's tasks, such as brax:ant (--env-option backend=spring is faster)"),
+    "gymnasium": ("fastrl.envs.from_gymnasium:make", "any task of Gymnasium with continuous actions, on the host"),
     "gymnax": ("fastrl.envs.from_gymnax:make", "gymnax's tasks with continuous actions, such as gymnax:Pendulum-v1"),
 }
 
@@ -97,9 +104,11 @@ def make(name: str, *, horizon: int | None = None, **options: Any) -> Environmen
         if option not in known and not open_ended:
             hint = _nearest(option, [*known, "horizon"])
             raise UserError(f"environment {name!r} has no option {option!r}{hint}")
-    env = entry(**options)
     if horizon is not None and horizon < 1:
         raise UserError(f"environment {name!r}: horizon is {horizon}, it must be at least 1")
+    if horizon is not None and "horizon" in known:
+        options["horizon"] = horizon
+    env = entry(**options)
     return TimeLimit(env, env.spec.horizon if horizon is None else horizon)
 
 

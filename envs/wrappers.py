@@ -4,6 +4,7 @@ Knows no algorithm and no reward scale: rewards pass through raw (the engine sca
 """
 
 import dataclasses
+import functools
 from typing import Any
 
 import jax
@@ -14,6 +15,16 @@ from fastrl.types import Environment, Key, Spec, State, Step
 
 ACTION_LIMIT = 0.99999
 """Agents act within +- this (WSRL's released code): a tanh policy's log density stays finite."""
+
+
+def restart(env: Environment, key: Key, state: State, obs: jax.Array, done: jax.Array) -> tuple[State, jax.Array]:
+    """A new episode where `done` [], else (state, obs) as they are.
+
+    An environment may have a `restart` of its own, of the same arguments, where a reset that nobody needs costs.
+    """
+    if (own := getattr(env, "restart", None)) is not None:
+        return own(key, state, obs, done)
+    return jax.tree.map(lambda new, old: jnp.where(done, new, old), env.reset(key), (state, obs))
 
 
 @jax.tree_util.register_dataclass
@@ -41,6 +52,11 @@ class TimeLimit:
         """Starts an episode at step 0."""
         state, obs = self.env.reset(key)
         return Timed(state, jnp.int32(0)), obs
+
+    def restart(self, key: Key, state: Timed, obs: jax.Array, done: jax.Array) -> tuple[Timed, jax.Array]:
+        """An episode at step 0 where `done`."""
+        inner, obs = restart(self.env, key, state.env, obs, done)
+        return Timed(inner, jnp.where(done, 0, state.elapsed)), obs
 
     def step(self, key: Key, state: Timed, action: jax.Array) -> tuple[Timed, Step]:
         """One step; `truncated` at the horizon unless it terminated."""
@@ -78,6 +94,10 @@ class Rescale:
     def reset(self, key: Key) -> tuple[State, jax.Array]:
         """The wrapped reset."""
         return self.env.reset(key)
+
+    def restart(self, key: Key, state: State, obs: jax.Array, done: jax.Array) -> tuple[State, jax.Array]:
+        """The wrapped restart."""
+        return restart(self.env, key, state, obs, done)
 
     def step(self, key: Key, state: State, action: jax.Array) -> tuple[State, Step]:
         """The wrapped step with the action clipped to +- 0.99999 and rescaled."""
@@ -146,11 +166,10 @@ class Vector:
 
     def _restart(self, key: jax.Array, done: jax.Array, state: VectorState) -> VectorState:
         """`state` with a fresh episode where `done`."""
-
-        def choose(new: jax.Array, old: jax.Array) -> jax.Array:
-            return jnp.where(done.reshape(-1, *[1] * (new.ndim - 1)), new, old)
-
-        return jax.tree.map(choose, self.reset(jax.random.wrap_key_data(key)), state)
+        keys = jax.random.split(jax.random.wrap_key_data(key), self.copies)
+        env, obs = self._map(functools.partial(restart, self.env), keys, state.env, state.obs, done)
+        zero = jnp.zeros((), state.episode_return.dtype)
+        return VectorState(env, obs, jnp.where(done, 0, state.length), jnp.where(done, zero, state.episode_return))
 
     def _map(self, function: Any, *args: Any) -> Any:
         if self.copies > 1:

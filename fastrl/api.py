@@ -19,6 +19,7 @@ from fastrl.engine import folder, seeds
 from fastrl.engine import run as engine
 from fastrl.engine.phase import Phase
 from fastrl.engine.progress import Progress
+from fastrl.envs import host
 from fastrl.recipes import agent as agents
 from fastrl.recipes import names
 from fastrl.recipes import plan as plans
@@ -133,7 +134,10 @@ def evaluate(
     plans.same_sizes(agent.spec, environment.spec)
     program = evaluation.program(environment, agent.algorithm, episodes, seeds.side_by_side("auto"))
     result = jax.jit(program)(agent.state, seeds.keys(key, agent.seeds), jnp.int32(0))
-    return np.asarray(result.episode_return)
+    returns = np.asarray(result.episode_return)
+    host.close()
+    host.check()
+    return returns
 
 
 def _execute(

@@ -165,11 +165,13 @@ def evaluate(words: Sequence[str]) -> int:
     """Plays a trained agent."""
     parser = _parser("evaluate", "Plays the deterministic policy of every seed and prints its returns.")
     parser.add_argument("--json", action="store_true", help="one JSON line (default: a table)")
+    meaning = "mujoco: beside it, the same task in Gymnasium's C MuJoCo (default: none)"
+    parser.add_argument("--backend", metavar="NAME", help=meaning)
     found = _played(parser, words, 100)
     from fastrl import show
 
     options = key_values("--env-option", found.env_option)
-    print(show.evaluation(found.run, found.env, options, found.episodes, found.seed, found.json))
+    print(show.evaluation(found.run, found.env, options, found.episodes, found.seed, found.json, found.backend))
     return 0
 
 

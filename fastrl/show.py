@@ -17,6 +17,14 @@ from fastrl.recipes.agent import Agent
 from fastrl.recipes.builder import Builder
 from fastrl.types import UserError
 
+MUJOCO = {
+    "hopper": "gymnasium:Hopper-v5",
+    "halfcheetah": "gymnasium:HalfCheetah-v5",
+    "walker2d": "gymnasium:Walker2d-v5",
+    "ant": "gymnasium:Ant-v5",
+}
+"""Our locomotion tasks as Gymnasium has them, in C MuJoCo."""
+
 
 def recipe(name: str, env: str) -> str:
     """The phases of a recipe on an environment, with every resolved option."""
@@ -44,12 +52,32 @@ def _environment(run: str, agent: Agent, env: str | None, options: dict[str, Any
     return agent.spec.name, options
 
 
-def evaluation(run: str, env: str | None, options: dict[str, Any], episodes: int, seed: int, as_json: bool) -> str:
-    """Returns of every seed's deterministic policy."""
+def evaluation(
+    run: str, env: str | None, options: dict[str, Any], episodes: int, seed: int, as_json: bool, backend: str | None
+) -> str:
+    """Returns of every seed's deterministic policy, beside those in another simulator where one is named."""
     agent = agents.load(run)
     env, options = _environment(run, agent, env, options)
+    other = None if backend is None else _counterpart(env, backend)
     returns = api.evaluate(agent, env, episodes=episodes, key=seed, **options)
-    means = returns.mean(1)
+    if other is None:
+        return _returns(env, returns, as_json)
+    limit = {"horizon": options["horizon"]} if "horizon" in options else {}
+    there = api.evaluate(agent, other, episodes=episodes, key=seed, **limit)
+    return _side_by_side({env: returns, other: there}, as_json)
+
+
+def _counterpart(env: str, backend: str) -> str:
+    """The same task in C MuJoCo."""
+    if backend != "mujoco":
+        raise UserError(f"unknown --backend {backend!r}; mujoco is the one there is (or leave it out)")
+    if env not in MUJOCO:
+        raise UserError(f"--backend mujoco has {', '.join(MUJOCO)}, not {env!r}; leave it out")
+    return MUJOCO[env]
+
+
+def _returns(env: str, returns: np.ndarray, as_json: bool) -> str:
+    means, episodes = returns.mean(1), returns.shape[1]
     if as_json:
         return json.dumps({"env": env, "episodes": episodes, "return": means.tolist(), "std": returns.std(1).tolist()})
     rows = [(str(i), f"{m:.3f}", f"{s:.3f}") for i, (m, s) in enumerate(zip(means, returns.std(1), strict=True))]
@@ -57,6 +85,23 @@ def evaluation(run: str, env: str | None, options: dict[str, Any], episodes: int
     table = aligned(("seed", "mean return", "std"), rows)
     interval = f" [{low:.3f}, {high:.3f}]" if len(means) > 1 else ""
     return f"{table}\nIQM over seeds {statistics.iqm(means[:, None]):.3f}{interval}, {episodes} episodes each"
+
+
+def _side_by_side(returns: dict[str, np.ndarray], as_json: bool) -> str:
+    """One agent in several simulators: intervals are over episodes, seed by seed, as the agents are the same."""
+    if as_json:
+        return "\n".join(_returns(env, each, True) for env, each in returns.items())
+    seeds, episodes = next(iter(returns.values())).shape
+    header = ("seed", *(word for env in returns for word in (env, "std")))
+    rows = [
+        (str(i), *(f"{x:.3f}" for each in returns.values() for x in (each[i].mean(), each[i].std())))
+        for i in range(seeds)
+    ]
+    lines = [aligned(header, rows)]
+    for env, each in returns.items():
+        low, high = statistics.stratified_bootstrap(each.T)
+        lines.append(f"{env}: IQM over episodes {statistics.iqm(each.T):.3f} [{low:.3f}, {high:.3f}]")
+    return "\n".join([*lines, f"{episodes} episodes of each seed in each"])
 
 
 def film(run: str, env: str | None, options: dict[str, Any], episodes: int, seed: int, out: str) -> str:

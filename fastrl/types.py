@@ -47,7 +47,8 @@ class Spec:
     backend: str = "jax"
     action_low: float | tuple[float, ...] = -1.0
     action_high: float | tuple[float, ...] = 1.0
-    sparse: bool = False  # success-or-not reward: an episode succeeds when its raw return is above 0
+    sparse: bool = False  # success-or-not reward: an episode succeeds when a step of it was above `failure_reward`
+    failure_reward: float = 0.0  # raw reward of a step without success, the least there is, where `sparse`
 
 
 class Step(NamedTuple):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import fastrl
-from fastrl import api, cli, presets
+from fastrl import api, cli, presets, show
 
 pytestmark = pytest.mark.usefixtures("quick")
 
@@ -154,6 +154,19 @@ def test_a_run_its_resume_and_what_can_be_done_with_it(capsys, dataset, monkeypa
     assert "5.000" in table and "3 episodes each" in table
     assert played == [{"episodes": 3, "key": 0, "horizon": 5}]  # the run's own environment
     refused(capsys, ["render", "r"], "probe-truncation cannot be drawn")
+    backend = ["evaluate", "r", "--episodes", "3", "--backend"]
+    refused(capsys, [*backend, "warp"], "unknown --backend 'warp'; mujoco")
+    refused(capsys, [*backend, "mujoco"], "--backend mujoco has hopper, .*, not 'probe-truncation'")
+    with monkeypatch.context() as patch:
+        patch.setitem(show.MUJOCO, "probe-truncation", "gymnasium:Probe-v5")
+        scores = {"probe-truncation": [[5.0, 7.0]], "gymnasium:Probe-v5": [[4.0, 6.0]]}
+        patch.setattr(api, "evaluate", lambda agent, env, **given: np.array(scores[env]))
+        assert cli.main([*backend, "mujoco"]) == 0
+        assert cli.main([*backend, "mujoco", "--json"]) == 0
+    table = capsys.readouterr().out
+    assert "0     6.000             1.000  5.000               1.000" in table
+    assert "gymnasium:Probe-v5: IQM over episodes 5.000 [4.000, 6.000]" in table
+    assert '"return": [6.0]' in table and '"return": [5.0]' in table
     assert cli.main(["report", "r", "--out", "c.png"]) == 0
     assert Path("c.png").read_bytes()[:4] == b"\x89PNG"
     capsys.readouterr()

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fastrl.envs import Rescale, Vector, make
+from fastrl.envs import Rescale, Vector, host, make
 from fastrl.envs.wrappers import Timed
 from fastrl.types import Environment, Key, UserError
 
@@ -55,7 +55,9 @@ def collect(
         raise UserError(f"collect: {name} has no scripted behaviour (PointMaze has); use --behaviour random")
     else:
         raise UserError(f"collect: unknown behaviour {behaviour!r}: 'random' or 'scripted'")
-    return {field: np.array(column) for field, column in rows.items()}
+    arrays = {field: np.array(column) for field, column in rows.items()}
+    host.check()
+    return arrays
 
 
 def _columns(obs: Any, action: Any, step: Any, timeout: Any) -> dict[str, Any]:

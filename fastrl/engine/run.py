@@ -22,6 +22,7 @@ from fastrl.engine.log import MetricsLog
 from fastrl.engine.phase import Carry, Phase
 from fastrl.engine.preempt import StopRequest
 from fastrl.engine.progress import Progress
+from fastrl.envs import host
 from fastrl.types import Algorithm, UserError
 
 
@@ -71,7 +72,7 @@ class Driver:
         self.rows: list[dict[str, Any]] = []
         self.timing: list[dict[str, Any]] = []
         self.evaluations = 0
-        self.saved = time.monotonic()
+        self.saved, self.safe = time.monotonic(), -1  # when, and the step of the newest checkpoint
         self.keys = seeds.keys(plan.seed, plan.seeds)
         self.data = upload(plan)
         self.log_every = divisor(plan.eval_every, plan.eval_every // 10)
@@ -97,7 +98,7 @@ class Driver:
             if self.log:
                 self.log.truncate(0)
             return 0, self._enter(0, None)
-        meta = restored.meta
+        meta, self.safe = restored.meta, restored.step
         assert self.log is not None and self.path is not None
         self.log.truncate(meta["rows"])
         self.rows = self.log.read(self.path)
@@ -109,7 +110,9 @@ class Driver:
         """Crosses a boundary; the ring is donated, everything else may change shape."""
         program = jax.jit(boundary.enter(self.plan, number), donate_argnums=1)
         ring, state = (None, None) if before is None else (before.ring, before.seeds)
-        return program(self.keys, ring, state, self.plan.start, self.data)
+        carry = jax.block_until_ready(program(self.keys, ring, state, self.plan.start, self.data))
+        host.check()
+        return carry
 
     def _phase(self, number: int, carry: Carry) -> Carry:
         plan, phase = self.plan, self.plan.phases[number]
@@ -126,15 +129,20 @@ class Driver:
         if number == 0 and done == 0:
             self._evaluate(number, carry, evaluation)
         while done < total:
-            started = time.monotonic()
+            started, last = time.monotonic(), (carry, len(self.rows), self.evaluations)
             carry = jax.block_until_ready(program(carry, self.data))
             done += length
             timing["seconds"] += time.monotonic() - started
             timing["steps"] = done * (plan.task.num_envs if phase.online else 1)
-            if done % self.log_every == 0 or done == total:
-                self._record(number, done, carry)
-            if self._due(number, done, total):
-                self._evaluate(number, carry, evaluation)
+            try:
+                host.check()
+                if done % self.log_every == 0 or done == total:
+                    self._record(number, done, carry)
+                if self._due(number, done, total):
+                    self._evaluate(number, carry, evaluation)
+            except UserError:  # a simulator failed: everything before this chunk is good
+                self._checkpoint(number, *last)
+                raise
             self.progress.update(done, self._note())
             self._save(number, carry, end=done == total)
         return carry
@@ -153,7 +161,8 @@ class Driver:
     def _compile(self, number: int, length: int, carry: Carry) -> Any:
         plan = self.plan
         program = scan.chunk(plan.phases[number], number, plan.task, length, self.log_every, plan.side_by_side)
-        return jax.jit(program, donate_argnums=0).lower(carry, self.data).compile()
+        donated = () if plan.task.spec.backend == host.BACKEND else 0  # a simulator may fail: keep what was before
+        return jax.jit(program, donate_argnums=donated).lower(carry, self.data).compile()
 
     def _compile_evaluation(self, phase: Phase, carry: Carry) -> Any:
         """One program an algorithm: warm-up and fine-tuning share theirs."""
@@ -203,12 +212,13 @@ class Driver:
             return
         started = time.monotonic()
         result = program(carry.seeds.agent, self.keys, jnp.int32(self.evaluations))
-        returns = np.asarray(result.episode_return, np.float64)
+        returns, lengths = (np.asarray(x, np.float64) for x in (result.episode_return, result.length))
+        host.check()
         row: dict[str, Any] = {"kind": "eval", **self._position(number, int(carry.step))}
         row["return"] = returns.mean(1).tolist()
-        row["length"] = np.asarray(result.length, np.float64).mean(1).tolist()
-        if self.plan.task.spec.sparse:
-            row["success"] = (returns > 0).mean(1).tolist()
+        row["length"] = lengths.mean(1).tolist()
+        if (spec := self.plan.task.spec).sparse:
+            row["success"] = (returns > spec.failure_reward * lengths).mean(1).tolist()
         self.evaluations += 1
         self._timing(number)["evaluation_seconds"] += time.monotonic() - started
         self._append(row)
@@ -232,20 +242,20 @@ class Driver:
         """Saves when it is time, at the end of a phase, and when a signal asked the run to leave."""
         signal = self.stop.requested
         due = time.monotonic() - self.saved >= 60 * self.plan.checkpoint_minutes
-        if self.checkpoints and (end or due or signal is not None):
-            assert self.path is not None
-            meta = {
-                "phase": number,
-                "rows": len(self.rows),
-                "evaluations": self.evaluations,
-                "timing": self.timing,
-            }
-            before = sum(self.plan.iterations(phase) for phase in self.plan.phases[:number])
-            self.checkpoints.save(before + int(carry.step), carry, meta)
-            folder.write_json(self.path / "timing.json", {"phases": self.timing})
-            self.saved = time.monotonic()
+        if end or due or signal is not None:
+            self._checkpoint(number, carry, len(self.rows), self.evaluations)
         if signal is not None:
             raise Interrupted(signal)
+
+    def _checkpoint(self, number: int, carry: Carry, rows: int, evaluations: int) -> None:
+        """Saves a carry and how much of the log belongs to it, unless that step is safe."""
+        step = sum(self.plan.iterations(phase) for phase in self.plan.phases[:number]) + int(carry.step)
+        if self.checkpoints is None or self.path is None or step <= self.safe:
+            return
+        meta = {"phase": number, "rows": rows, "evaluations": evaluations, "timing": self.timing}
+        self.checkpoints.save(step, carry, meta)
+        folder.write_json(self.path / "timing.json", {"phases": self.timing})
+        self.saved, self.safe = time.monotonic(), step
 
 
 def run(plan: Plan, path: Path | None, progress: Progress) -> Outcome:
@@ -257,6 +267,7 @@ def run(plan: Plan, path: Path | None, progress: Progress) -> Outcome:
         try:
             return driver.run()
         finally:
+            host.close()
             progress.close()
             if driver.log:
                 driver.log.close()

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fastrl.envs import Rescale, Vector, make
+from fastrl.envs import Rescale, TimeLimit, Vector, make
 from fastrl.types import Spec, Step
 
 
@@ -78,6 +78,24 @@ def test_seeds_under_vmap_do_what_each_does_alone():
     together = jax.vmap(run)(jax.random.split(jax.random.key(0), 3))
     for alone, obs in zip(jax.random.split(jax.random.key(0), 3), together):
         np.testing.assert_array_equal(obs, run(alone))
+
+
+def test_a_restart_of_its_own_sees_which_copies_are_done(key):
+    """It goes through the wrappers, and is told; who has none gets a reset."""
+    asked = []
+
+    class Frugal(Counter):
+        def restart(self, key, state, obs, done):
+            jax.debug.callback(lambda done: asked.append(int(done.sum())), done, ordered=False)
+            start, first = self.reset(key)
+            return jnp.where(done, start, state), jnp.where(done, first, obs)
+
+    spec = Spec("counter", 2, 1, 10)
+    kinds = ((Frugal, key), (Counter, jax.random.clone(key)))
+    with_own, plain = (rollout(Rescale(TimeLimit(kind(spec), 2)), 1, 7, key) for kind, key in kinds)
+    jax.effects_barrier()
+    assert asked == [1, 1, 1]  # of 7 steps, 3 ended an episode
+    jax.tree.map(np.testing.assert_array_equal, with_own, plain)
 
 
 def test_the_environment_is_traced_once_for_a_whole_scan(key):
