@@ -189,14 +189,19 @@ def render(words: Sequence[str]) -> int:
 
 def collect(words: Sequence[str]) -> int:
     """Logged data, made here."""
-    parser = _parser("collect", "Rolls out a scripted or random policy and writes D4RL HDF5.")
+    parser = _parser("collect", "Rolls out a scripted, random or trained policy and writes D4RL HDF5.")
     parser.add_argument("env", metavar="ENV", help="environment (fastrl envs lists them)")
     parser.add_argument("out", metavar="FILE", help="HDF5 file to write; must not exist")
     who = "scripted (PointMaze) or random"
     parser.add_argument("--behaviour", default="scripted", metavar="WHO", help=f"{who} (default: scripted)")
     parser.add_argument("--steps", type=int, default=10_000, metavar="N", help="transitions (default: 10000)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="base of the random streams (default: 0)")
-    parser.add_argument("--noise", type=float, default=1.0, metavar="X", help="std on scripted actions (default: 1.0)")
+    meaning = "std of the noise on actions (default: 1.0 on scripted ones, 0.0 on a policy's)"
+    parser.add_argument("--noise", type=float, metavar="X", help=meaning)
+    meaning = "trained agent to sample actions from, DIR or DIR:SEED; several share the steps (default: none)"
+    parser.add_argument("--policy", action="append", default=[], metavar="DIR", help=meaning)
+    meaning = "copies of the environment side by side, not for scripted behaviour (default: 1)"
+    parser.add_argument("--num-envs", type=int, default=1, metavar="N", help=meaning)
     _env_option(parser)
     found = parser.parse(words)
     prepare()

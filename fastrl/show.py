@@ -15,6 +15,7 @@ from fastrl.recipes import agent as agents
 from fastrl.recipes import names
 from fastrl.recipes.agent import Agent
 from fastrl.recipes.builder import Builder
+from fastrl.recipes.plan import same_sizes
 from fastrl.types import UserError
 
 MUJOCO = {
@@ -117,13 +118,31 @@ def collection(env: str, out: str, found: Any, options: dict[str, Any]) -> str:
         raise UserError(f"--steps must be above 0, not {found.steps}")
     if Path(out).exists():
         raise UserError(f"{out} exists; name another file")
-    arrays = collect.collect(
-        env, steps=found.steps, seed=found.seed, behaviour=found.behaviour, noise=found.noise, options=options
-    )
+    given = {"noise": found.noise, "copies": found.num_envs, "options": options}
+    if found.policy:
+        parts = _policies(env, found, given)
+    else:
+        parts = [collect.collect(env, steps=found.steps, seed=found.seed, behaviour=found.behaviour, **given)]
+    arrays = {field: np.concatenate([part[field] for part in parts]) for field in parts[0]}
     d4rl.write(out, arrays)
     ends = np.asarray(arrays["terminals"]) | np.asarray(arrays["timeouts"])
     total = float(np.sum(arrays["rewards"]))
     return f"{out}: {found.steps} transitions, {int(ends.sum())} episodes, sum of rewards {total:.1f}"
+
+
+def _policies(env: str, found: Any, given: dict[str, Any]) -> list[collect.Arrays]:
+    """Rows of each policy in turn, the first of several left with an end."""
+    share, rest = divmod(found.steps, len(found.policy))
+    if rest:
+        raise UserError(f"--steps {found.steps} must be a multiple of the number of policies, {len(found.policy)}")
+    parts = []
+    for number, name in enumerate(found.policy):
+        agent = agents.load(name)
+        same_sizes(agent.spec, envs.make(env, **given["options"]).spec)
+        rows = collect.collect(env, steps=share, seed=found.seed + number, behaviour=agent.sampler(), **given)
+        rows["timeouts"][-1] = not rows["terminals"][-1]
+        parts.append(rows)
+    return parts
 
 
 def comparison(runs: list[str], out: str) -> str:

@@ -1,5 +1,6 @@
 """Makes data sets: rolls a behaviour out on the device, in D4RL's layout. Learns nothing."""
 
+from collections.abc import Callable
 from typing import Any, Literal
 
 import jax
@@ -11,6 +12,8 @@ from fastrl.envs.wrappers import Timed
 from fastrl.types import Environment, Key, UserError
 
 Arrays = dict[str, np.ndarray]
+Act = Callable[[jax.Array, Key], jax.Array]
+"""`(observations [E, O], key) -> actions [E, A]` in [-1, 1]."""
 
 
 def collect(
@@ -18,24 +21,28 @@ def collect(
     *,
     steps: int,
     seed: int = 0,
-    behaviour: Literal["scripted", "random"] = "random",
-    noise: float = 1.0,
+    behaviour: Literal["scripted", "random"] | Act = "random",
+    noise: float | None = None,
     max_distance: int = 8,
     goal_fraction: float = 0.1,
+    copies: int = 1,
     options: dict[str, Any] | None = None,
 ) -> Arrays:
-    """One long rollout of environment `name` in D4RL's flat layout, `steps` rows.
+    """A long rollout of environment `name` in D4RL's flat layout, `steps` rows.
 
     Args:
         name: an environment of `fastrl.make`.
         steps: rows.
         seed: of every random number.
-        behaviour: uniform `random` actions, or `scripted` (PointMaze): a waypoint controller that
-            commutes between cells; an episode also ends (as a timeout) where it wanted to go.
-        noise: standard deviation of the scripted actions' Gaussian noise.
+        behaviour: uniform `random` actions; `scripted` (PointMaze): a waypoint controller that
+            commutes between cells; an episode also ends (as a timeout) where it wanted to go; or a
+            policy.
+        noise: standard deviation of the Gaussian noise on actions: 1 on scripted ones, else 0.
         max_distance: scripted starts and goals are cells at most this many cells of way from the
             evaluation goal.
         goal_fraction: share of the scripted episodes that head for the evaluation goal.
+        copies: of the environment side by side, each with its share of the rows, one after another
+            in the result; a copy's last row is a timeout. Not for scripted behaviour.
         options: of the environment.
 
     Returns:
@@ -45,14 +52,18 @@ def collect(
     """
     if steps < 1:
         raise UserError(f"collect: steps is {steps}, it must be at least 1")
+    if copies < 1 or steps % copies:
+        raise UserError(f"collect: steps {steps} must be a multiple of the number of environments, {copies}")
     env = make(name, **(options or {}))
     key = jax.random.key(seed)
-    if behaviour == "random":
-        rows = _random(env, steps, key)
-    elif behaviour == "scripted" and name.startswith("pointmaze-"):
-        rows = _scripted(env, steps, key, noise, max_distance, goal_fraction)
+    if behaviour == "scripted" and name.startswith("pointmaze-"):
+        rows = _scripted(env, steps, key, 1.0 if noise is None else noise, max_distance, goal_fraction)
     elif behaviour == "scripted":
         raise UserError(f"collect: {name} has no scripted behaviour (PointMaze has); use --behaviour random")
+    elif behaviour == "random":
+        rows = _rollout(env, steps, key, _uniform(env), 0.0, copies)
+    elif callable(behaviour):
+        rows = _rollout(env, steps, key, behaviour, noise or 0.0, copies)
     else:
         raise UserError(f"collect: unknown behaviour {behaviour!r}: 'random' or 'scripted'")
     arrays = {field: np.array(column) for field, column in rows.items()}
@@ -79,20 +90,32 @@ def _physics(env: Any, state: Any) -> dict[str, Any]:
     return {"infos/qpos": qpos, "infos/qvel": qvel}
 
 
-def _random(env: Environment, steps: int, key: Key) -> dict[str, Any]:
-    vector = Vector(Rescale(env), 1)
-    low, high = jnp.asarray(env.spec.action_low), jnp.asarray(env.spec.action_high)
+def _uniform(env: Environment) -> Act:
+    return lambda obs, key: jax.random.uniform(key, (len(obs), env.spec.action_size), minval=-1, maxval=1)
+
+
+def _rollout(env: Environment, steps: int, key: Key, act: Act, noise: float, copies: int) -> dict[str, Any]:
+    vector = Vector(Rescale(env), copies)
+    low, high = (jnp.broadcast_to(jnp.asarray(x, float), (1, env.spec.action_size)) for x in _bounds(env))
 
     def step(state: Any, index: jax.Array) -> Any:
-        key_action, key_step = jax.random.split(jax.random.fold_in(run, index))
-        action = jax.random.uniform(key_action, (env.spec.action_size,), minval=-1, maxval=1)
-        after, outcome = vector.step(key_step, state, action[None])
-        first = jax.tree.map(lambda x: x[0], (state, outcome.step))
-        row = _columns(first[0].obs, low + (action + 1) / 2 * (high - low), first[1], first[1].truncated)
-        return after, row | _physics(env, first[0].env)
+        key_action, key_step, key_noise = jax.random.split(jax.random.fold_in(run, index), 3)
+        action = act(state.obs, key_action)
+        action = jnp.clip(action + noise * jax.random.normal(key_noise, action.shape), -1, 1)
+        after, outcome = vector.step(key_step, state, action)
+        row = _columns(state.obs, low + (action + 1) / 2 * (high - low), outcome.step, outcome.step.truncated)
+        return after, row | jax.vmap(lambda inner: _physics(env, inner))(state.env)
 
     start, run = jax.random.split(key)
-    return jax.jit(lambda: jax.lax.scan(step, vector.reset(start), jnp.arange(steps))[1])()
+    length = steps // copies
+    rows = jax.jit(lambda: jax.lax.scan(step, vector.reset(start), jnp.arange(length))[1])()
+    if copies > 1:
+        rows["timeouts"] = rows["timeouts"].at[-1].set(~rows["terminals"][-1])
+    return {field: jnp.swapaxes(column, 0, 1).reshape(steps, *column.shape[2:]) for field, column in rows.items()}
+
+
+def _bounds(env: Environment) -> tuple[Any, Any]:
+    return env.spec.action_low, env.spec.action_high
 
 
 def _scripted(env: Any, steps: int, key: Key, noise: float, max_distance: int, goal_fraction: float) -> dict[str, Any]:

@@ -199,7 +199,7 @@ class Driver:
             if not np.isfinite(value).all():
                 seed = int(np.flatnonzero(~np.isfinite(value))[0])
                 where = f"step {done} of {row['phase']}"
-                raise Diverged(f"seed {seed}: {name} is not finite at {where}; lower a learning rate")
+                raise Diverged(f"seed {seed}: {name} is not finite at {where}; {_remedy(totals, carry)}")
             if name.startswith("rollout/"):
                 assert ended is not None
                 row[name] = [float(v / e) if e else math.nan for v, e in zip(value, ended, strict=True)]
@@ -256,6 +256,16 @@ class Driver:
         self.checkpoints.save(step, carry, meta)
         folder.write_json(self.path / "timing.json", {"phases": self.timing})
         self.saved, self.safe = time.monotonic(), step
+
+
+def _remedy(totals: dict[str, np.ndarray], carry: Carry) -> str:
+    """What to do about numbers that are not finite, by who has them."""
+    shown = [totals["rollout/return"]] if "rollout/return" in totals else []
+    if carry.seeds.env is not None:
+        shown.append(np.asarray(carry.seeds.env.obs))
+    if all(np.isfinite(x).all() for x in shown):
+        return "lower a learning rate"
+    return "the environment's are not either: its simulation broke, or it was driven there (lower a learning rate)"
 
 
 def run(plan: Plan, path: Path | None, progress: Progress) -> Outcome:

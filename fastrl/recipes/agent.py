@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from fastrl import config as configs
 from fastrl.algorithms.build import build
 from fastrl.engine import folder
 from fastrl.engine.checkpoint import Checkpoints
-from fastrl.types import Algorithm, Spec, State, UserError
+from fastrl.types import Algorithm, Key, Spec, State, UserError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,6 +40,11 @@ class Agent:
         """Deterministic action `[..., A]` in [-1, 1] of one seed's policy for observations `[..., O]`."""
         state = jax.tree.map(lambda x: x[seed], self.state)
         return np.asarray(self.algorithm.act(state, jnp.asarray(obs, jnp.float32), jax.random.key(0), False))
+
+    def sampler(self, seed: int = 0) -> Callable[[jax.Array, Key], jax.Array]:
+        """`(observations [..., O], key) -> actions [..., A]` in [-1, 1], drawn from one seed's policy; traceable."""
+        state = jax.tree.map(lambda x: x[seed], self.state)
+        return lambda obs, key: self.algorithm.act(state, obs, key, True)
 
     def for_seeds(self, seeds: int) -> State:
         """States of `seeds` agents: this one agent for all, or seed by seed."""

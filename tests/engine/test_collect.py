@@ -1,3 +1,4 @@
+import jax
 import numpy as np
 import pytest
 
@@ -49,6 +50,19 @@ def test_random_actions_fill_the_bounds_of_any_environment():
     assert rows["actions"].min() < -0.9 and rows["actions"].max() > 0.9
     np.testing.assert_array_equal(np.flatnonzero(rows["terminals"]), np.arange(4, 200, 5))
     assert "infos/qpos" not in rows and not rows["timeouts"].any()
+
+
+def test_a_policys_rows_stand_copy_by_copy_with_an_end_at_each():
+    def act(obs, key):
+        return 0.5 * jax.numpy.ones((len(obs), 1))
+
+    rows = collect("probe-action", steps=36, behaviour=act, copies=2, options={"horizon": 12})
+    np.testing.assert_allclose(rows["actions"], 0.5, atol=1e-6)
+    np.testing.assert_array_equal(np.flatnonzero(rows["timeouts"]), [11, 17, 29, 35])
+    noisy = collect("probe-action", steps=36, behaviour=act, noise=0.1, copies=2)
+    assert 0.05 < noisy["actions"].std() < 0.15
+    with pytest.raises(UserError, match="multiple of the number of environments"):
+        collect("probe-action", steps=35, copies=2)
 
 
 def test_bad_requests_are_answered():

@@ -133,9 +133,11 @@ def test_the_data_is_uploaded_once_scaled_and_biased_once(plan_of):
 def test_a_value_that_is_not_finite_stops_the_run_and_is_named(plan_of):
     driver = Driver(plan_of("sac"), None, Progress(io.StringIO()), StopRequest())
     totals = {"steps": jnp.ones(2), "critic_loss": jnp.array([1.0, jnp.nan])}
-    carry = SimpleNamespace(seeds=SimpleNamespace(totals=totals))
-    with pytest.raises(Diverged, match=r"seed 1: critic_loss is not finite at step 10 of finetune"):
-        driver._record(1, 10, carry)
+    for obs, remedy in ((0.0, "lower a learning rate"), (jnp.nan, "the environment's are not either")):
+        env = SimpleNamespace(obs=jnp.full((2, 1, 1), obs))
+        carry = SimpleNamespace(seeds=SimpleNamespace(totals=totals, env=env))
+        with pytest.raises(Diverged, match=rf"seed 1: critic_loss is not finite at step 10 of finetune; {remedy}"):
+            driver._record(1, 10, carry)
 
 
 def test_a_plan_without_phases_is_refused(plan_of, execute):
