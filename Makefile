@@ -17,8 +17,8 @@ $(STAMP): pyproject.toml
 demo: $(STAMP)  ## data, pre-training, fine-tuning three ways, the picture
 	$(BIN)/fastrl demo --out runs/demo --resume
 
-test: $(STAMP)  ## every test
-	$(BIN)/python -m pytest
+test: $(STAMP)  ## every test, two files at a time
+	$(BIN)/python -m pytest -n 2 --dist loadfile --durations 12
 
 check: $(STAMP)  ## format, lint, types, fast tests: before every commit
 	$(BIN)/ruff format --check .
