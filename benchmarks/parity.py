@@ -11,6 +11,7 @@ gymnasium-robotics. `max_observation_error_converged` repeats it with C's solver
 
 import argparse
 import dataclasses
+import functools
 import importlib
 import json
 from pathlib import Path
@@ -144,17 +145,24 @@ def forced(state: Any, warm: jax.Array, torso: jax.Array) -> Any:
     return dataclasses.replace(state, env=inner)
 
 
-def errors(name: str, rows: Rows, x64: bool, **options: Any) -> tuple[np.ndarray, np.ndarray, int]:
+@functools.cache
+def stepper(name: str, x64: bool, version: str | None) -> Any:
+    """Our step from each row (qpos, qvel, warm start, torso, action), compiled once."""
+    options: dict[str, Any] = {"version": version} if version else {}
+    env: Any = make(name, **options)
+
+    def one(qpos: jax.Array, qvel: jax.Array, warm: jax.Array, torso: jax.Array, action: jax.Array) -> Any:
+        state, _ = env.from_physics(qpos, qvel)
+        return env.step(jax.random.key(0), forced(state, warm, torso), action)[1]
+
+    return jax.jit(lambda *rows: jax.lax.map(lambda row: one(*row), rows))
+
+
+def errors(name: str, rows: Rows, x64: bool, version: str | None = None) -> tuple[np.ndarray, np.ndarray, int]:
     """Each row's worst observation error [M], reward error [M], and differing terminations."""
     with jax.enable_x64(x64):
-        env: Any = make(name, **options)
-
-        def one(qpos: jax.Array, qvel: jax.Array, warm: jax.Array, torso: jax.Array, action: jax.Array) -> Any:
-            state, _ = env.from_physics(qpos, qvel)
-            return env.step(jax.random.key(0), forced(state, warm, torso), action)[1]
-
         arrays = [jnp.asarray(rows[k], float) for k in ("qpos", "qvel", "warm", "torso", "action")]
-        out = jax.tree.map(np.array, jax.jit(lambda *a: jax.lax.map(lambda r: one(*r), a))(*arrays))
+        out = jax.tree.map(np.array, stepper(name, x64, version)(*arrays))
     obs = np.abs(out.obs - rows["obs"]).max(1)
     return obs, np.abs(out.reward - rows["reward"]), int((out.terminated != rows["terminated"]).sum())
 
