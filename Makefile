@@ -2,8 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/installed
-FAST := tests/data tests/kernels tests/networks tests/test_layout.py tests/test_readme.py tests/test_launch.py \
-	$(wildcard tests/test_cli.py tests/test_options.py)
+FAST := tests/networks tests/data/test_replay.py tests/data/test_returns.py tests/data/test_rules.py \
+	tests/test_layout.py tests/test_launch.py tests/test_options.py tests/test_presets.py
 FRESH := build/fresh
 
 .PHONY: demo test check wheel bench

@@ -56,13 +56,13 @@ def test_a_policys_rows_stand_copy_by_copy_with_an_end_at_each():
     def act(obs, key):
         return 0.5 * jax.numpy.ones((len(obs), 1))
 
-    rows = collect("probe-action", steps=36, behaviour=act, copies=2, options={"horizon": 12})
+    rows = collect("probe-truncation", steps=36, behaviour=act, copies=2)
     np.testing.assert_allclose(rows["actions"], 0.5, atol=1e-6)
-    np.testing.assert_array_equal(np.flatnonzero(rows["timeouts"]), [11, 17, 29, 35])
-    noisy = collect("probe-action", steps=36, behaviour=act, noise=0.1, copies=2)
+    np.testing.assert_array_equal(np.flatnonzero(rows["timeouts"]), [4, 9, 14, 17, 22, 27, 32, 35])
+    noisy = collect("probe-truncation", steps=36, behaviour=act, noise=0.1, copies=2)
     assert 0.05 < noisy["actions"].std() < 0.15
     with pytest.raises(UserError, match="multiple of the number of environments"):
-        collect("probe-action", steps=35, copies=2)
+        collect("probe-truncation", steps=35, copies=2)
 
 
 def test_bad_requests_are_answered():

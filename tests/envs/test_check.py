@@ -16,7 +16,6 @@ pytestmark = pytest.mark.usefixtures("quick")
 GOOD = [
     *("probe-action", "probe-constant", "probe-delayed", "probe-termination", "probe-truncation"),
     *("pointmaze-umaze", "gymnax:Pendulum-v1", "gymnax:PointRobot-misc"),
-    pytest.param("hopper", marks=pytest.mark.slow),
     pytest.param("gymnax:MountainCarContinuous-v0", marks=pytest.mark.slow),
     pytest.param("brax:inverted_pendulum", marks=pytest.mark.slow),
 ]
