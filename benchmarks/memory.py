@@ -18,6 +18,7 @@ if __name__ == "__main__":
 import jax
 import numpy as np
 
+from fastrl import launch
 from fastrl.config import RunOptions
 from fastrl.data.datasets import Dataset
 from fastrl.engine import enter, scan, seeds
@@ -65,13 +66,16 @@ def measure() -> dict[str, Any]:
     rows = jax.eval_shape(lambda: upload(plan))
     programs = {n: _program(plan, n, rows) for n in range(2)}
     entries = {n: _entry(plan, n, rows) for n in range(2)}
+    keys = jax.block_until_ready(seeds.keys(0, 1))
+    launch.return_free_memory()
     Path("/proc/self/clear_refs").write_text("5")  # resets the peak: compiling had its own
     before = resident("VmRSS")
-    keys, on_device = seeds.keys(0, 1), upload(plan)
-    carry = entries[0](keys, None, None, None, on_device)
-    carry = programs[0](carry, on_device)
-    carry = entries[1](keys, carry.ring, carry.seeds, None, on_device)
-    carry = jax.block_until_ready(programs[1](carry, on_device))
+    on_device, carry = upload(plan), None
+    for entry, program in zip(entries.values(), programs.values(), strict=True):  # as the engine does
+        carry = jax.block_until_ready(_enter(entry, keys, carry, on_device))
+        launch.return_free_memory()
+        carry = jax.block_until_ready(program(carry, on_device))
+    assert carry is not None
     peak = resident("VmHWM") - before
     needed = size((carry.ring, carry.seeds.agent, on_device))
     analysis = programs[1].memory_analysis()
@@ -87,6 +91,10 @@ def measure() -> dict[str, Any]:
         "device": jax.devices()[0].device_kind,
         "jax": jax.__version__,
     }
+
+
+def _enter(entry: Any, keys: Any, before: Any, rows: Any) -> Any:
+    return entry(keys, None, None, None, rows) if before is None else entry(keys, before.ring, before.seeds, None, rows)
 
 
 def _program(plan: enter.Plan, number: int, rows: Any) -> Any:

@@ -1,4 +1,4 @@
-"""What is set before jax starts. Standard library only; the command line and the benchmarks call it.
+"""What is set before jax starts, and the heap. Standard library only; the command line and the benchmarks call it.
 
 On a CPU, jaxlib 0.10 sends matrix products to YNNPACK; its older Eigen path is faster for an ensemble's shapes
 (benchmarks/LOG.md, "Learner"). Flags are known to one jaxlib only and an unknown flag aborts the process, so other
@@ -15,23 +15,18 @@ PRODUCTS = {"--xla_cpu_experimental_ynn_fusion_type": "", "--xla_cpu_use_xnnpack
 WIDE = {"--xla_cpu_prefer_vector_width": "512"}
 
 
-LARGE = 4 * 2**20  # bytes: a block of this size goes back to the system once it is free
-_M_MMAP_THRESHOLD = -3  # mallopt(3)
-
-
 def prepare() -> None:
     """Adds the flags to XLA_FLAGS where this jaxlib knows them; what the user set stays as it is."""
-    return_large_blocks()
     version = importlib.metadata.version("jaxlib")
     os.environ["XLA_FLAGS"] = merge(os.environ.get("XLA_FLAGS", ""), flags(version, wide_vectors()))
 
 
-def return_large_blocks() -> None:
-    """Keeps glibc from holding on to large free blocks: it would learn to, from the first ones that are freed."""
+def return_free_memory() -> None:
+    """Gives free blocks of the heap back to the system, where glibc can: compiling leaves many."""
     if sys.platform == "linux":
-        mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-        if mallopt is not None:
-            mallopt(_M_MMAP_THRESHOLD, LARGE)
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+        if trim is not None:
+            trim(0)
 
 
 def flags(jaxlib: str, wide: bool) -> dict[str, str]:

@@ -152,14 +152,14 @@ def pack_dataset(
 
     Nothing else transforms a dataset's rewards. mc_return comes from the transformed rewards
     (`failure`: of a failed step, transformed too). The host array that is uploaded is private to
-    this call: JAX copies asynchronously, so a shared one could change under the copy.
+    this call, and gone after it: JAX copies asynchronously, and would keep it for a while.
     """
     reward = dataset.reward * np.float32(scale) + np.float32(bias)
     returns = monte_carlo(reward, dataset.mask, dataset.boundary, discount, failure)
     vectors = (dataset.obs, dataset.action, dataset.next_obs)
     scalars = (reward, dataset.mask, returns)
     rows = np.concatenate([*vectors, *(scalar[:, None] for scalar in scalars)], axis=1)
-    return jnp.asarray(rows, dtype=jnp.float32)
+    return jax.block_until_ready(jnp.asarray(rows, dtype=jnp.float32))
 
 
 def _gather(ring: Ring, position: jax.Array, first_seed: int | jax.Array) -> jax.Array:

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from fastrl import launch
 from fastrl.data import replay
 from fastrl.engine import enter as boundary
 from fastrl.engine import evaluate, folder, scan, seeds
@@ -124,6 +125,7 @@ class Driver:
         length = divisor(math.gcd(total, self.log_every), plan.chunk)
         program = self._compile(number, length, carry)
         evaluation = self._compile_evaluation(phase, carry)
+        launch.return_free_memory()
         timing["compile_seconds"] += time.monotonic() - started
         self.progress.phase(phase.name, total, done)
         if number == 0 and done == 0:
