@@ -177,6 +177,11 @@ def test_a_run_its_resume_and_what_can_be_done_with_it(capsys, dataset, monkeypa
     assert "both.hdf5: 80 transitions" in capsys.readouterr().out
     both, one = fastrl.load("both.hdf5"), fastrl.load("one.hdf5")
     np.testing.assert_array_equal(both.action[40:], one.action)
+    policies = ["collect", "probe-truncation", "p.hdf5", "--policy", "r:0", "--policy", "r:1", "--steps"]
+    refused(capsys, [*policies, "21"], "multiple of the number of policies, 2")
+    assert cli.main([*policies, "20"]) == 0 and "4 episodes" in capsys.readouterr().out
+    with h5py.File("p.hdf5") as file:
+        np.testing.assert_array_equal(np.flatnonzero(file["timeouts"][:]), [4, 9, 14, 19])
     assert (one.reward == 1).all() and not one.obs.any() and len(np.unique(one.action)) > 30
     start = ["finetune", "sac", "--env", "probe-truncation", *ONLINE]
     refused(capsys, [*start, "--from", "r", "--seeds", "3"], "has 2 seeds and --seeds asks for 3")
