@@ -144,7 +144,7 @@ def _boundaries(axes: Axes, runs: list[Results], offline: bool) -> None:
             if name == WARMUP and len(runs) > 1:
                 continue
             colour = GREY if len(runs) == 1 else PALETTE[number % len(PALETTE)]
-            _mark(axes, at, name, len([1 for other in drawn if other[1] != at and len(runs) == 1]), colour)
+            _mark(axes, at, name, sum(other[1] != at for other in drawn), colour)
 
 
 def _mark(axes: Axes, at: int, name: str, before: int, colour: str) -> None:
