@@ -24,7 +24,7 @@ check: $(STAMP)  ## format, lint, types, fast tests: before every commit
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -q -m "not slow" $(FAST)
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow" $(FAST)
 
 wheel: $(STAMP)  ## build, install into a fresh environment, use from another folder
 	rm -rf dist $(FRESH)
