@@ -104,8 +104,8 @@ def antmaze(
     return dataclasses.replace(env, goal=np.asarray(env.draw_goal(jax.random.key(goal_seed))))
 
 
-def compile_ant(maze: Maze, physics: PhysicsOf) -> mujoco.MjModel:
-    """Gymnasium's ant, with D4RL's three changes or none, among boxes of 4 x 4 x 2 m."""
+def compile_ant(maze: Maze | None, physics: PhysicsOf) -> mujoco.MjModel:
+    """Gymnasium's ant, with D4RL's three changes or none, among boxes of 4 x 4 x 2 m, or on a floor without walls."""
     assets = importlib.resources.files("gymnasium") / "envs" / "mujoco" / "assets"
     root = ET.fromstring((assets / "ant.xml").read_text())
     if physics == "d4rl":
@@ -114,7 +114,7 @@ def compile_ant(maze: Maze, physics: PhysicsOf) -> mujoco.MjModel:
         for motor in root.iter("motor"):
             motor.set("gear", "30")
     world = _find(root, "worldbody")
-    for x, y in centres(maze, np.argwhere(maze.walls), physics):
+    for x, y in [] if maze is None else centres(maze, np.argwhere(maze.walls), physics):
         ET.SubElement(world, "geom", type="box", pos=f"{x} {y} 1", size="2 2 1", contype="1", conaffinity="1")
     return compile_model(root, CONTACT_CAP, GEOM_PAIRS)
 
