@@ -11,10 +11,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from fastrl import __version__, datasets_cli, presets
+from fastrl import __version__, datasets_cli, play_cli, presets
 from fastrl.config import ALGORITHMS, RunOptions
 from fastrl.errors import UserError, unknown
-from fastrl.options import Parser, add_options, given, key_values
+from fastrl.options import Parser, add_options, env_option, given, key_values
 
 KINDS = tuple(ALGORITHMS.values())
 Command = Callable[[Sequence[str]], int]
@@ -34,14 +34,9 @@ def _parser(name: str, meaning: str) -> Parser:
     return Parser(prog=f"fastrl {name}", description=meaning)
 
 
-def _env_option(parser: Parser, default: str = "none") -> None:
-    meaning = f"option of the environment, any number of times (default: {default})"
-    parser.add_argument("--env-option", action="append", default=[], metavar="K=V", help=meaning)
-
-
 def _task_options(parser: Parser, out: str) -> None:
     parser.add_argument("--env", metavar="NAME", help="environment, see fastrl envs (default: none, it must be named)")
-    _env_option(parser)
+    env_option(parser)
     datasets_cli.dataset_options(parser)
     parser.add_argument("--out", default=out, metavar="DIR", help=f"run folder (default: {out})")
     parser.add_argument("--resume", action="store_true", help="continue the run in --out (default: refuse)")
@@ -146,69 +141,19 @@ def finetune(words: Sequence[str]) -> int:
     return _finish(found.out)
 
 
-def _played(parser: Parser, words: Sequence[str], episodes: int) -> Any:
-    """Parses a command that plays a trained agent."""
-    parser.add_argument("run", metavar="DIR", help="a finished run or a saved agent; DIR:2 is its seed 2")
-    parser.add_argument("--env", metavar="NAME", help="environment (default: the run's own)")
-    _env_option(parser, "the run's own")
-    meaning = f"episodes of a seed (default: {episodes})"
-    parser.add_argument("--episodes", type=int, default=episodes, metavar="N", help=meaning)
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="base of the random streams (default: 0)")
-    found = parser.parse(words)
-    if found.episodes <= 0:
-        raise UserError(f"--episodes must be above 0, not {found.episodes}")
-    prepare()
-    return found
-
-
 def evaluate(words: Sequence[str]) -> int:
     """Plays a trained agent."""
-    parser = _parser("evaluate", "Plays the deterministic policy of every seed and prints its returns.")
-    parser.add_argument("--json", action="store_true", help="one JSON line (default: a table)")
-    meaning = "mujoco: beside it, the same task in Gymnasium's C MuJoCo (default: none)"
-    parser.add_argument("--backend", metavar="NAME", help=meaning)
-    found = _played(parser, words, 100)
-    from fastrl import show
-
-    options = key_values("--env-option", found.env_option)
-    print(show.evaluation(found.run, found.env, options, found.episodes, found.seed, found.json, found.backend))
-    return 0
+    return play_cli.evaluate(words, prepare)
 
 
 def render(words: Sequence[str]) -> int:
     """A film of a trained agent."""
-    parser = _parser("render", "Draws the deterministic policy of one seed into a GIF, and its ways through a maze.")
-    parser.add_argument("--out", default="render.gif", metavar="FILE", help="film (default: render.gif)")
-    found = _played(parser, words, 3)
-    from fastrl import show
-
-    options = key_values("--env-option", found.env_option)
-    print(show.film(found.run, found.env, options, found.episodes, found.seed, found.out))
-    return 0
+    return play_cli.render(words, prepare)
 
 
 def collect(words: Sequence[str]) -> int:
     """Logged data, made here."""
-    parser = _parser("collect", "Rolls out a scripted, random or trained policy and writes D4RL HDF5.")
-    parser.add_argument("env", metavar="ENV", help="environment (fastrl envs lists them)")
-    parser.add_argument("out", metavar="FILE", help="HDF5 file to write; must not exist")
-    who = "scripted (PointMaze) or random"
-    parser.add_argument("--behaviour", default="scripted", metavar="WHO", help=f"{who} (default: scripted)")
-    parser.add_argument("--steps", type=int, default=10_000, metavar="N", help="transitions (default: 10000)")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="base of the random streams (default: 0)")
-    meaning = "std of the noise on actions (default: 1.0 on scripted ones, 0.0 on a policy's)"
-    parser.add_argument("--noise", type=float, metavar="X", help=meaning)
-    meaning = "trained agent to sample actions from, DIR or DIR:SEED; several share the steps (default: none)"
-    parser.add_argument("--policy", action="append", default=[], metavar="DIR", help=meaning)
-    meaning = "copies of the environment side by side, not for scripted behaviour (default: 1)"
-    parser.add_argument("--num-envs", type=int, default=1, metavar="N", help=meaning)
-    _env_option(parser)
-    found = parser.parse(words)
-    prepare()
-    from fastrl import show
-
-    print(show.collection(found.env, found.out, found, key_values("--env-option", found.env_option)))
-    return 0
+    return play_cli.collect(words, prepare)
 
 
 def report(words: Sequence[str]) -> int:

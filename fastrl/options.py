@@ -65,6 +65,12 @@ def parse_value(text: str, kind: Any) -> Any:
         raise ValueError(f"{text!r} is not {words.get(kind.__name__, kind.__name__)}") from error
 
 
+def env_option(parser: Parser, default: str = "none") -> None:
+    """Adds --env-option; `key_values` reads what it collects."""
+    meaning = f"option of the environment, any number of times (default: {default})"
+    parser.add_argument("--env-option", action="append", default=[], metavar="K=V", help=meaning)
+
+
 def key_values(option: str, pairs: Sequence[str]) -> dict[str, Any]:
     """`KEY=VALUE` words as a dictionary; values are whole numbers, numbers, true or false, or text."""
     values: dict[str, Any] = {}

@@ -17,7 +17,7 @@ LAYERS: tuple[set[str], ...] = (
     {"algorithms"},
     {"engine"},
     {"recipes"},
-    {"api", "catalogue", "render", "show", "demo", "cli", "datasets_cli", "benchmarks"},
+    {"api", "catalogue", "render", "show", "demo", "cli", "play_cli", "datasets_cli", "benchmarks"},
 )
 FREE = (LAYERS[0], LAYERS[-1])  # single files, which may import each other
 HANDED_OVER = ("engine", "algorithms")  # the engine is given its algorithm and imports none
