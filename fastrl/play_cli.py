@@ -62,7 +62,7 @@ def collect(words: Sequence[str], prepare: Prepare) -> int:
     )
     parser.add_argument("env", metavar="ENV", help="environment (fastrl envs lists them)")
     parser.add_argument("out", metavar="FILE", help="HDF5 file to write; must not exist")
-    who = "scripted (PointMaze) or random"
+    who = "scripted (mazes), random, or a level of locomotion: medium-replay, medium, expert"
     parser.add_argument("--behaviour", default="scripted", metavar="WHO", help=f"{who} (default: scripted)")
     parser.add_argument("--steps", type=int, default=10_000, metavar="N", help="transitions (default: 10000)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="base of the random streams (default: 0)")
@@ -70,8 +70,8 @@ def collect(words: Sequence[str], prepare: Prepare) -> int:
     parser.add_argument("--noise", type=float, metavar="X", help=meaning)
     meaning = "trained agent to sample actions from, DIR or DIR:SEED; several share the steps (default: none)"
     parser.add_argument("--policy", action="append", default=[], metavar="DIR", help=meaning)
-    meaning = "copies of the environment side by side, not for scripted behaviour (default: 1)"
-    parser.add_argument("--num-envs", type=int, default=1, metavar="N", help=meaning)
+    meaning = "copies of the environment side by side (default: one for each policy)"
+    parser.add_argument("--num-envs", type=int, metavar="N", help=meaning)
     env_option(parser)
     found = parser.parse(words)
     prepare()

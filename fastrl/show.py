@@ -118,9 +118,11 @@ def collection(env: str, out: str, found: Any, options: dict[str, Any]) -> str:
         raise UserError(f"--steps must be above 0, not {found.steps}")
     if Path(out).exists():
         raise UserError(f"{out} exists; name another file")
-    given = {"noise": found.noise, "copies": found.num_envs, "options": options}
+    given = {"noise": found.noise, "copies": found.num_envs or 1, "options": options}
     if found.policy:
         parts = _policies(env, found, given)
+    elif found.behaviour in behaviours.LEVELS:
+        parts = [_level(env, found, given)]
     else:
         parts = [collect.collect(env, steps=found.steps, seed=found.seed, behaviour=found.behaviour, **given)]
     arrays = {field: np.concatenate([part[field] for part in parts]) for field in parts[0]}
@@ -143,6 +145,21 @@ def _policies(env: str, found: Any, given: dict[str, Any]) -> list[collect.Array
         rows["timeouts"][-1] = not rows["terminals"][-1]
         parts.append(rows)
     return parts
+
+
+def _level(env: str, found: Any, given: dict[str, Any]) -> collect.Arrays:
+    """Rows of one of the package's own behaviour policies, or of several side by side."""
+    behaviour = behaviours.find(env)
+    size = envs.make(env, **given["options"]).spec.obs_size
+    if size != behaviour.obs_size:
+        raise UserError(
+            f"{env}'s behaviour policies observe {behaviour.obs_size} numbers, with these options it has {size}"
+        )
+    chosen = behaviour.chosen(found.behaviour)
+    given = given | {"copies": found.num_envs or len(chosen)}
+    if given["copies"] % len(chosen):
+        raise UserError(f"--num-envs {found.num_envs} must be a multiple of {len(chosen)}, the policies that share it")
+    return collect.collect(env, steps=found.steps, seed=found.seed, behaviour=behaviour.sampler(chosen), **given)
 
 
 def comparison(runs: list[str], out: str) -> str:
