@@ -31,7 +31,9 @@ CONTACT_CAP = 12
 GEOM_PAIRS = 16
 """Pairs of an ant's geom and a wall that are looked at, of each kind: those nearest by bounding spheres."""
 
-_START = (1, 1)
+START = (1, 1)
+"""The start cell."""
+
 MAZES = {
     "umaze": dataclasses.replace(grid.UMAZE, horizon=700),
     "medium": dataclasses.replace(grid.MEDIUM, horizon=1000),
@@ -133,7 +135,7 @@ def centres(maze: Maze, cells: np.ndarray, physics: PhysicsOf) -> np.ndarray:
     """
     if physics == "gymnasium":
         return CELL * maze.centre(cells)
-    return CELL * (np.asarray(cells, float) - _START)[..., ::-1]
+    return CELL * (np.asarray(cells, float) - START)[..., ::-1]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -154,9 +156,10 @@ class AntMaze:
         """The goal is reached within this distance, m."""
         return 0.5 if self.kind == "d4rl" else 0.45
 
-    def draw_goal(self, key: Key) -> jax.Array:
-        """A goal [2] near the centre of the evaluation's cell, drawn as D4RL or Gymnasium-Robotics does."""
-        centre = jnp.asarray(centres(self.maze, np.array(self.maze.goal), self.kind), float)
+    def draw_goal(self, key: Key, centre: jax.Array | None = None) -> jax.Array:
+        """A goal [2] near a cell's centre [2] (none: the evaluation's), drawn as D4RL or Gymnasium-Robotics does."""
+        if centre is None:
+            centre = jnp.asarray(centres(self.maze, np.array(self.maze.goal), self.kind), float)
         if self.kind == "gymnasium":
             return centre + CELL * jax.random.uniform(key, (2,), float, -0.25, 0.25)
         first, second = jax.random.split(key)
@@ -168,7 +171,7 @@ class AntMaze:
         goal = self.draw_goal(key_goal) if self.goal is None else jnp.asarray(self.goal, float)
         qpos0 = jnp.asarray(self.simulator.qpos0, float)
         qpos = qpos0 + jax.random.uniform(key_qpos, qpos0.shape, float, -RESET_NOISE, RESET_NOISE)
-        start = jnp.asarray(centres(self.maze, np.array(_START), self.kind), float)
+        start = jnp.asarray(centres(self.maze, np.array(START), self.kind), float)
         if self.kind == "gymnasium":
             start += CELL * jax.random.uniform(key_start, (2,), float, -0.25, 0.25)
         qvel = RESET_NOISE * jax.random.normal(key_qvel, (14,), float)

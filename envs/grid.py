@@ -1,4 +1,4 @@
-"""Mazes drawn on a grid: cells, centres and shortest distances. Host code (NumPy), no physics."""
+"""Mazes drawn on a grid: cells, centres and shortest paths. Host code (NumPy), no physics."""
 
 import dataclasses
 
@@ -45,6 +45,17 @@ class Maze:
                     steps[near] = steps[row, column] + 1
                     frontier.append(near)
         return steps
+
+    def paths(self) -> np.ndarray:
+        """Cells [F, R, C, 2] after (row, column) on a shortest path to free cell f; f at its end and in walls."""
+        table = np.broadcast_to(self.free[:, None, None], (len(self.free), *self.walls.shape, 2)).copy()
+        for index, goal in enumerate(self.free):
+            steps = self.distances(tuple(goal))
+            for cell in map(tuple, self.free):
+                for near in neighbours(cell):
+                    if steps[near] == steps[cell] - 1 and steps[cell] > 0:
+                        table[(index, *cell)] = near
+        return table
 
 
 def neighbours(cell: Cell) -> list[Cell]:

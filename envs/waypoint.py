@@ -6,7 +6,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fastrl.envs.grid import Maze, neighbours
 from fastrl.envs.maze import MAX_VELOCITY, PointMaze
 
 APPROACH = 5.0
@@ -26,7 +25,7 @@ class Waypoint:
         """The controller for an environment's maze and frame skip."""
         ball = env.ball
         gain = ball.mass / (ball.gear * ball.timestep * env.frame_skip)
-        return cls(_paths(env.maze), env.maze.walls.shape, gain)
+        return cls(env.maze.centre(env.maze.paths()), env.maze.walls.shape, gain)
 
     def act(self, qpos: jax.Array, qvel: jax.Array, goal: jax.Array) -> jax.Array:
         """The action [2] at qpos [2], qvel [2] that heads for free cell `goal` [] (an index)."""
@@ -36,17 +35,3 @@ class Waypoint:
         target = jnp.asarray(self.table, float)[goal, row, column]
         wanted = jnp.clip(APPROACH * (target - qpos), -MAX_VELOCITY, MAX_VELOCITY)
         return jnp.clip(self.gain * (wanted - qvel), -1.0, 1.0)
-
-
-def _paths(maze: Maze) -> np.ndarray:
-    """The table of `Waypoint`; at the goal, and in walls, a cell's own centre."""
-    rows, columns = maze.walls.shape
-    cells = np.stack(np.meshgrid(np.arange(rows), np.arange(columns), indexing="ij"), -1)
-    table = np.broadcast_to(cells, (len(maze.free), rows, columns, 2)).copy()
-    for index, goal in enumerate(maze.free):
-        steps = maze.distances(tuple(goal))
-        for cell in map(tuple, maze.free):
-            for near in neighbours(cell):
-                if steps[near] == steps[cell] - 1 and steps[cell] > 0:
-                    table[(index, *cell)] = near
-    return maze.centre(table)
