@@ -9,6 +9,7 @@ import argparse
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 from fastrl import launch
 
@@ -28,7 +29,7 @@ AGES = {
     "ant-walk": (28_000, 188_000),
 }
 """Environment steps of the runs, those of the warm-up included."""
-OPTIONS = {
+OPTIONS: dict[str, Any] = {
     "seeds": 1,
     "num_envs": 16,
     "warmup": 4_800,
@@ -70,7 +71,7 @@ def played(behaviour: Behaviour) -> np.ndarray:
     act = behaviour.sampler(range(count))
     rows = collect(behaviour.env, steps=copies * horizon, behaviour=act, copies=copies)
     ends = (rows["terminals"] | rows["timeouts"]).reshape(copies, horizon)
-    counts = np.cumsum(ends, 1) - ends == 0
+    counts: Any = np.cumsum(ends, 1) - ends == 0
     returns = (rows["rewards"].reshape(copies, horizon) * counts).sum(1)
     return returns.reshape(EPISODES, count).T
 

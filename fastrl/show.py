@@ -10,8 +10,9 @@ from fastrl import api, envs, presets, render
 from fastrl.catalogue import aligned
 from fastrl.config import RunOptions
 from fastrl.data import d4rl
-from fastrl.engine import collect, folder, plot, report, statistics
+from fastrl.engine import collect, commute, folder, plot, report, statistics
 from fastrl.recipes import agent as agents
+from fastrl.recipes import behaviour as behaviours
 from fastrl.recipes import names
 from fastrl.recipes.agent import Agent
 from fastrl.recipes.builder import Builder
@@ -124,12 +125,17 @@ def collection(env: str, out: str, found: Any, options: dict[str, Any]) -> str:
     elif found.behaviour in behaviours.LEVELS:
         parts = [_level(env, found, given)]
     else:
-        parts = [collect.collect(env, steps=found.steps, seed=found.seed, behaviour=found.behaviour, **given)]
+        walk = behaviours.walker() if found.behaviour == "scripted" and env.startswith("antmaze-") else None
+        parts = [
+            collect.collect(env, steps=found.steps, seed=found.seed, behaviour=found.behaviour, walk=walk, **given)
+        ]
     arrays = {field: np.concatenate([part[field] for part in parts]) for field in parts[0]}
     d4rl.write(out, arrays)
-    ends = np.asarray(arrays["terminals"]) | np.asarray(arrays["timeouts"])
+    goes_on = "infos/goal" in arrays  # AntMaze's episodes do not end at a goal: terminals come in runs
+    ends = np.asarray(arrays["timeouts"]) | (np.asarray(arrays["terminals"]) & (not goes_on))
     total = float(np.sum(arrays["rewards"]))
-    return f"{out}: {found.steps} transitions, {int(ends.sum())} episodes, sum of rewards {total:.1f}"
+    line = f"{out}: {found.steps} transitions, {int(ends.sum())} episodes, sum of rewards {total:.1f}"
+    return f"{line}, own goals reached in {commute.reached(arrays, 0.5):.0%} of the episodes" if goes_on else line
 
 
 def _policies(env: str, found: Any, given: dict[str, Any]) -> list[collect.Arrays]:

@@ -68,7 +68,7 @@ def collect(
             raise UserError(f"collect: {name} has no scripted behaviour without a policy that walks: give walk")
         rows = commute.antmaze(env, steps, key, walk, 0.2 if noise is None else noise, copies)
     elif behaviour == "scripted":
-        raise UserError(f"collect: {name} has no scripted behaviour (the mazes have); use --behaviour random")
+        raise UserError(f"collect: {name} has no scripted behaviour (mazes have); use random or a policy")
     elif behaviour == "random":
         rows = _rollout(env, steps, key, _uniform(env), 0.0, copies)
     elif callable(behaviour):

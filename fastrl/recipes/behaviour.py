@@ -19,6 +19,8 @@ import numpy as np
 
 from fastrl import config as configs
 from fastrl.engine import manifest
+from fastrl.engine.commute import Walk
+from fastrl.envs.walk import observe
 from fastrl.networks import policy
 from fastrl.types import Key, UserError
 
@@ -64,7 +66,7 @@ class Behaviour:
         return [self.medium if level == "medium" else self.expert]
 
     def sampler(self, chosen: Sequence[int]) -> Act:
-        """`(observations [E, O], key) -> actions [E, A]`, sampled: row e is acted on by snapshot e of them, cyclically."""
+        """`(observations [E, O], key) -> actions [E, A]`, sampled; row e is snapshot e's of the chosen, and so on."""
 
         def act(obs: jax.Array, key: Key) -> jax.Array:
             mine = np.asarray(chosen)[np.arange(len(obs)) % len(chosen)]
@@ -97,6 +99,13 @@ def find(env: str) -> Behaviour:
         raise UserError(f"{env} has no behaviour policies, {', '.join(names())} have; name your own with --policy")
     with resources.as_file(_folder() / f"{env}.npz") as path:
         return load(path)
+
+
+def walker() -> Walk:
+    """Who walks for AntMaze's scripted data: the best of ant-walk."""
+    behaviour = find("ant-walk")
+    act = behaviour.sampler([behaviour.expert])
+    return lambda qpos, qvel, direction, key: act(observe(qpos, qvel, direction)[None], key)[0]
 
 
 def load(path: Path) -> Behaviour:

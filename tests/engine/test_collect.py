@@ -66,7 +66,7 @@ def test_a_policys_rows_stand_copy_by_copy_with_an_end_at_each():
 
 
 def test_bad_requests_are_answered():
-    with pytest.raises(UserError, match="use --behaviour random"):
+    with pytest.raises(UserError, match="use random"):
         collect("probe-constant", steps=10, behaviour="scripted")
     with pytest.raises(UserError, match="unknown behaviour"):
         collect("probe-constant", steps=10, behaviour="expert")

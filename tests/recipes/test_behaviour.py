@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fastrl.envs import registry
 from fastrl.config import SAC
+from fastrl.envs import registry
 from fastrl.networks import policy
 from fastrl.recipes import behaviour as behaviours
 from fastrl.recipes.behaviour import Behaviour, Snapshot
