@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from fastrl.engine.columns import columns
+from fastrl.envs.grid import Maze
 from fastrl.envs.wrappers import Timed
 from fastrl.types import Key, UserError
 
@@ -47,7 +48,7 @@ def antmaze(env: Any, steps: int, key: Key, walk: Walk, noise: float, copies: in
         """An episode: its state, its observation, the free cell it heads for and the goal in it."""
         key_reset, key_start, key_place, key_cell, key_goal = jax.random.split(key, 5)
         qpos, qvel = env.physics(env.reset(key_reset)[0])
-        if len(starts) > 1:
+        if len(starts) > 1:  # else where `reset` starts
             start = jnp.asarray(cells, float)[jax.random.choice(key_start, jnp.asarray(starts))]
             qpos = qpos.at[:2].set(start + jax.random.uniform(key_place, (2,), float))
         cell = jax.random.choice(key_cell, jnp.asarray(goals))
@@ -73,19 +74,21 @@ def antmaze(env: Any, steps: int, key: Key, walk: Walk, noise: float, copies: in
     return {field: column.reshape(steps, *column.shape[2:]) for field, column in rows.items()}
 
 
-def ends_of(name: str, maze: Any) -> tuple[np.ndarray, np.ndarray]:
+def ends_of(name: str, maze: Maze) -> tuple[np.ndarray, np.ndarray]:
     """The free cells (indices) where episodes of AntMaze's data set `name` start, and those they head for.
 
     One each (umaze), any start and hand-picked goals (play), any start and any goal (diverse).
     """
+    from fastrl.envs.antmaze import START
+
     _, layout, *kind = name.split("-")
     free = maze.free.tolist()
     everywhere = np.arange(len(free))
     if not kind:
-        return np.array([free.index([1, 1])]), np.array([free.index(list(maze.goal))])
+        return np.array([free.index(list(START))]), np.array([free.index(list(maze.goal))])
     if kind == ["diverse"]:
         return everywhere, everywhere
-    picked = [[row, column] for row, columns in PLAY_GOALS[layout].items() for column in columns]
+    picked = [[row, column] for row, places in PLAY_GOALS[layout].items() for column in places]
     return everywhere, np.array([free.index(cell) for cell in picked])
 
 
@@ -144,7 +147,7 @@ def pointmaze(
     return jax.jit(lambda: jax.lax.scan(step, reset(start), jnp.arange(steps))[1])()
 
 
-def _pairs(maze: Any, evaluation: int, max_distance: int) -> np.ndarray:
+def _pairs(maze: Maze, evaluation: int, max_distance: int) -> np.ndarray:
     """(start, goal) indices [P, 2] of free cells within reach of the evaluation goal."""
     distance = maze.distances(tuple(maze.free[evaluation]))[tuple(maze.free.T)]
     near = np.flatnonzero(distance <= max_distance)
