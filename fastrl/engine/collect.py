@@ -77,6 +77,9 @@ def collect(
         raise UserError(f"collect: unknown behaviour {behaviour!r}: 'random' or 'scripted'")
     arrays = {field: np.array(column) for field, column in rows.items()}
     host.check()
+    lost = ~np.isfinite(arrays["next_observations"]).all(1)
+    if lost.any():
+        raise UserError(f"collect: {name} was no longer finite after row {int(lost.argmax())}; try another seed")
     return arrays
 
 

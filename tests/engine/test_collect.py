@@ -1,7 +1,10 @@
+import types
+
 import jax
 import numpy as np
 import pytest
 
+from fastrl.engine import collect as collecting
 from fastrl.engine.collect import collect
 from fastrl.envs.grid import MAZES
 from fastrl.types import UserError
@@ -74,3 +77,16 @@ def test_bad_requests_are_answered():
         collect("probe-constant", steps=0)
     with pytest.raises(UserError, match="one evaluation goal"):
         collect("pointmaze-umaze", steps=5, behaviour="scripted", options={"goal": "random", "start_distance": 1})
+
+
+def test_a_simulator_that_is_lost_is_no_data(monkeypatch):
+    env = collecting.make("probe-truncation")
+
+    def step(key, state, action):
+        after, out = env.step(key, state, action)
+        return after, out._replace(obs=out.obs / 0.0)
+
+    broken = types.SimpleNamespace(spec=env.spec, reset=env.reset, step=step, env=env.env)
+    monkeypatch.setattr(collecting, "make", lambda name: broken)
+    with pytest.raises(UserError, match="no longer finite after row 0; try another seed"):
+        collect("probe-truncation", steps=3)
