@@ -204,7 +204,10 @@ def test_lists(capsys):
         (["recipes"], presets.RECIPES),
         (["recipes", "wsrl"], ["warmup: ", "utd = 4"]),
         (["envs"], ["hopper", "gymnax:ID", "brax:ID"]),
-        (["envs", "probe-action"], ["protocol     kept", "options      horizon=10", "1, from -1 to 1"]),
+        (
+            ["envs", "probe-action"],
+            ["protocol     kept", "options      horizon=10", "by  the return", "1, from -1 to 1"],
+        ),
     ):
         assert cli.main(words) == 0
         out = capsys.readouterr().out

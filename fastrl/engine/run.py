@@ -16,7 +16,7 @@ import numpy as np
 from fastrl import launch
 from fastrl.data import replay
 from fastrl.engine import enter as boundary
-from fastrl.engine import evaluate, folder, scan, seeds
+from fastrl.engine import evaluate, folder, results, scan, seeds
 from fastrl.engine.checkpoint import Checkpoints
 from fastrl.engine.enter import Plan
 from fastrl.engine.log import MetricsLog
@@ -214,13 +214,9 @@ class Driver:
             return
         started = time.monotonic()
         result = program(carry.seeds.agent, self.keys, jnp.int32(self.evaluations))
-        returns, lengths = (np.asarray(x, np.float64) for x in (result.episode_return, result.length))
+        found = evaluate.measures(result, self.plan.task.spec)
         host.check()
-        row: dict[str, Any] = {"kind": "eval", **self._position(number, int(carry.step))}
-        row["return"] = returns.mean(1).tolist()
-        row["length"] = lengths.mean(1).tolist()
-        if (spec := self.plan.task.spec).sparse:
-            row["success"] = (returns > spec.failure_reward * lengths).mean(1).tolist()
+        row: dict[str, Any] = {"kind": "eval", **self._position(number, int(carry.step)), **found}
         self.evaluations += 1
         self._timing(number)["evaluation_seconds"] += time.monotonic() - started
         self._append(row)
@@ -229,7 +225,7 @@ class Driver:
         last = next((row for row in reversed(self.rows) if row["kind"] == "eval"), None)
         if last is None:
             return ""
-        name = "success" if "success" in last else "return"
+        name = results.measure([last])
         return f"{name} {np.mean(last[name]):.2f}"
 
     def _timing(self, number: int) -> dict[str, Any]:
