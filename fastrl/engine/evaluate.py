@@ -68,17 +68,16 @@ def program(
     return run
 
 
-def measures(played: Episodes, spec: Spec) -> dict[str, list[float]]:
-    """What `played` comes to, a number per seed: `return`, `length`, and the papers' own where the task has one.
+def rates(played: Episodes, spec: Spec) -> dict[str, list[float]]:
+    """What the papers report of a task besides its return, a number per seed; of many tasks nothing.
 
     `success` is the share of episodes with a step that paid more than failure; `completed` the share of the subtasks
     that were done at an episode's end (WSRL and Cal-QL on Kitchen: the reward of the last step, divided by 4).
     """
-    names = ("episode_return", "length", "last_reward")
-    returns, lengths, last = (np.asarray(getattr(played, name), np.float64) for name in names)
-    found: dict[str, np.ndarray] = {"return": returns, "length": lengths}
+    found: dict[str, list[float]] = {}
     if spec.sparse:
-        found["success"] = returns > spec.failure_reward * lengths
+        least = spec.failure_reward * np.asarray(played.length, np.float64)
+        found["success"] = (np.asarray(played.episode_return) > least).mean(1).tolist()
     if spec.subtasks:
-        found["completed"] = last / spec.subtasks
-    return {name: each.mean(1).tolist() for name, each in found.items()}
+        found["completed"] = (np.asarray(played.last_reward, np.float64) / spec.subtasks).mean(1).tolist()
+    return found

@@ -59,7 +59,9 @@ def _row(run: Results) -> list[str]:
 def _what(run: Results) -> str:
     """Title, picture and the run in one table."""
     config = run.config
-    rows: list[list[Any]] = [["recipe", config.get("recipe")], ["environment", config.get("env")]]
+    options = config.get("identity", {}).get("env_options", {})
+    named = " ".join([str(config.get("env")), *(f"{name}={value}" for name, value in options.items())])
+    rows: list[list[Any]] = [["recipe", config.get("recipe")], ["environment", named if config.get("env") else None]]
     rows += [["dataset", config.get("dataset")], ["seeds", len(run.values)]]
     rows += [["offline gradient steps", f"{run.offline[-1]:,}"]]
     rows += [["online environment steps, per seed", f"{run.online[-1]:,}"]]

@@ -214,9 +214,11 @@ class Driver:
             return
         started = time.monotonic()
         result = program(carry.seeds.agent, self.keys, jnp.int32(self.evaluations))
-        found = evaluate.measures(result, self.plan.task.spec)
+        returns, lengths = (np.asarray(x, np.float64) for x in (result.episode_return, result.length))
         host.check()
-        row: dict[str, Any] = {"kind": "eval", **self._position(number, int(carry.step)), **found}
+        row: dict[str, Any] = {"kind": "eval", **self._position(number, int(carry.step))}
+        row |= {"return": returns.mean(1).tolist(), "length": lengths.mean(1).tolist()}
+        row |= evaluate.rates(result, self.plan.task.spec)
         self.evaluations += 1
         self._timing(number)["evaluation_seconds"] += time.monotonic() - started
         self._append(row)
@@ -226,7 +228,7 @@ class Driver:
         if last is None:
             return ""
         name = results.measure([last])
-        return f"{name} {np.mean(last[name]):.2f}"
+        return f"{results.QUANTITIES[name]} {np.mean(last[name]):.2f}"
 
     def _timing(self, number: int) -> dict[str, Any]:
         if len(self.timing) <= number:

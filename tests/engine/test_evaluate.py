@@ -91,17 +91,16 @@ def test_the_last_reward_is_that_of_each_episodes_end():
     np.testing.assert_array_equal(result.last_reward, result.length)
 
 
-def test_what_is_measured_follows_from_the_spec():
+def test_the_share_of_subtasks_is_the_last_reward():
     played = evaluate.Episodes(
         np.array([[7.0, 5.0], [0.0, 1.0]]), np.array([[4, 3], [9, 8]]), np.array([[3, 4], [0, 1]])
     )
-    plain = {"return": [6.0, 0.5], "length": [3.5, 8.5]}
-    assert evaluate.measures(played, Spec("any", 1, 1, 9)) == plain
-    assert evaluate.measures(played, Spec("kitchen", 1, 1, 9, subtasks=4)) == {**plain, "completed": [7 / 8, 1 / 8]}
+    assert evaluate.rates(played, Spec("any", 1, 1, 9)) == {}
+    assert evaluate.rates(played, Spec("kitchen", 1, 1, 9, subtasks=4)) == {"completed": [7 / 8, 1 / 8]}
 
 
 @pytest.mark.parametrize(("failure", "returns", "expected"), [(0.0, [0, 1, 0], 1 / 3), (-1.0, [-5, -4, -1], 2 / 3)])
 def test_an_episode_succeeds_when_a_step_paid_more_than_failure(failure, returns, expected):
     played = evaluate.Episodes(np.array([returns]), np.array([[5, 5, 2]]), np.zeros((1, 3)))
-    found = evaluate.measures(played, Spec("any", 1, 1, 9, sparse=True, failure_reward=failure))
+    found = evaluate.rates(played, Spec("any", 1, 1, 9, sparse=True, failure_reward=failure))
     assert found["success"] == pytest.approx([expected])

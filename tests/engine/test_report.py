@@ -110,8 +110,11 @@ def test_a_run_from_scratch_has_a_start_and_no_switch(tmp_path):
     text = report.write_report(folder).read_text()
     assert "before learning (at the start)" in text and "the return at the start." in text and "switch" not in text
     config = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps(config | {"identity": {"start": "an agent's checksum"}}))
-    assert "before fine-tuning (at the switch)" in report.write_report(folder).read_text()
+    (folder / "config.json").write_text(
+        json.dumps(config | {"identity": {"start": "its checksum", "env_options": {"version": "v4"}}})
+    )
+    text = report.write_report(folder).read_text()
+    assert "before fine-tuning (at the switch)" in text and "| environment | hopper version=v4 |" in text
 
 
 @pytest.mark.parametrize("keep", ["pretrain", "finetune"])
