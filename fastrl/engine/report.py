@@ -16,6 +16,8 @@ from fastrl.engine.statistics import Interval
 
 PICTURE = "curves.png"
 REPORT = "report.md"
+FEW = 5
+"""Below so many seeds all may lie on one side by chance in more than 1 case of 10, and nothing is concluded."""
 
 
 def write_report(folder: Path | str) -> Path:
@@ -63,7 +65,7 @@ def _what(run: Results) -> str:
     named = " ".join([str(config.get("env")), *(f"{name}={value}" for name, value in options.items())])
     rows: list[list[Any]] = [["recipe", config.get("recipe")], ["environment", named if config.get("env") else None]]
     rows += [["dataset", config.get("dataset")], ["seeds", len(run.values)]]
-    rows += [["offline gradient steps", f"{run.offline[-1]:,}"]]
+    rows += [["offline gradient steps", f"{run.offline[-1]:,}" if run.offline[-1] else None]]
     rows += [["online environment steps, per seed", f"{run.online[-1]:,}"]]
     shown = [[name, str(value)] for name, value in rows if value is not None]
     title = f"# {run.label}" + (f" on {config['env']}" if config.get("env") else "")
@@ -92,7 +94,7 @@ def _outcome(run: Results) -> str:
 
 
 def _statement(run: Results, difference: np.ndarray) -> str:
-    """What the difference supports, in one sentence."""
+    """What the difference supports, in one sentence: below `FEW` seeds, how many went which way."""
     low, high = statistics.stratified_bootstrap(difference)
     if not np.isfinite(difference).all():
         bad = ", ".join(str(seed) for seed in np.flatnonzero(~np.isfinite(difference)))
@@ -102,13 +104,16 @@ def _statement(run: Results, difference: np.ndarray) -> str:
             f"With {_count(len(difference))} there is no interval: whether the {run.quantity} at the"
             f" end differs from that at the {run.origin} cannot be said."
         )
+    method = "Intervals are stratified bootstrap percentiles over seeds (2,000 draws)"
+    if (seeds := len(difference)) < FEW:
+        return (
+            f"**{int((difference > 0).sum())} of {seeds} seeds end above their {run.quantity} at the {run.origin},"
+            f" {int((difference < 0).sum())} below.** So few support no verdict: chance alone puts {seeds} on one side"
+            f" in 1 case of {2 ** (seeds - 1)}. {method} and with so few too narrow."
+        )
     relation = "above" if low > 0 else "below" if high < 0 else "not clearly different from"
     verb = "is" if relation.startswith("not") else "lies"
-    few = " With so few seeds the interval is rough." if len(difference) < 5 else ""
-    return (
-        f"**The {run.quantity} at the end {verb} {relation} the {run.quantity} at the {run.origin}.**"
-        f" Intervals are stratified bootstrap percentiles over seeds (2,000 draws).{few}"
-    )
+    return f"**The {run.quantity} at the end {verb} {relation} the {run.quantity} at the {run.origin}.** {method}."
 
 
 def _seeds(run: Results) -> str:
