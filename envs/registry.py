@@ -86,7 +86,8 @@ def row(name: str) -> Row:
 def options(name: str) -> dict[str, Any]:
     """The options that `make` takes for this name, besides `horizon`, and their defaults."""
     known = inspect.signature(_factory(name)).parameters.values()
-    return {option.name: option.default for option in known if option.kind is not option.VAR_KEYWORD}
+    named = [option for option in known if option.kind is not option.VAR_KEYWORD and option.name != "horizon"]
+    return {option.name: option.default for option in named}
 
 
 def register(name: str, factory: Factory) -> None:

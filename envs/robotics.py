@@ -16,7 +16,8 @@ HAND = {"pen": (45, 24, 100), "door": (39, 28, 200), "relocate": (39, 30, 200)}
 
 def kitchen(task: str, *, horizon: int | None = None, timeout: float = 60.0) -> Hosted:
     """D4RL's kitchen as WSRL ran it, 280 steps (Cal-QL: 1000). `timeout`: seconds for one answer."""
-    return _hosted(Spec(f"kitchen-{task}", 60, 9, horizon or 280, "kitchen", BACKEND), "kitchen.py", task, timeout)
+    spec = Spec(f"kitchen-{task}", 60, 9, horizon or 280, "kitchen", BACKEND, subtasks=4)
+    return _hosted(spec, "kitchen.py", task, timeout)
 
 
 def adroit(task: str, *, horizon: int | None = None, timeout: float = 60.0) -> Hosted:

@@ -27,7 +27,7 @@ from fastrl.recipes.agent import Agent
 from fastrl.recipes.builder import Builder
 from fastrl.recipes.plan import Request
 from fastrl.recipes.wsrl import adopt_all
-from fastrl.types import Environment
+from fastrl.types import Environment, Spec
 
 
 @dataclasses.dataclass(frozen=True)
@@ -128,16 +128,22 @@ def evaluate(
     agent: str | Path | Agent, env: str | Environment, *, episodes: int = 100, key: int = 0, **env_options: Any
 ) -> np.ndarray:
     """Raw returns `[S, episodes]` of the deterministic policy of every seed."""
+    return np.asarray(play(agent, env, episodes=episodes, key=key, **env_options)[0].episode_return)
+
+
+def play(
+    agent: str | Path | Agent, env: str | Environment, *, episodes: int, key: int, **env_options: Any
+) -> tuple[evaluation.Episodes, Spec]:
+    """Whole episodes of the deterministic policy of every seed, and the spec of where they were played."""
     agent = agent if isinstance(agent, Agent) else agents.load(agent)
     environment = plans.environment(env, env_options)
     assert environment is not None
     plans.same_sizes(agent.spec, environment.spec)
     program = evaluation.program(environment, agent.algorithm, episodes, seeds.side_by_side("auto"))
-    result = jax.jit(program)(agent.state, seeds.keys(key, agent.seeds), jnp.int32(0))
-    returns = np.asarray(result.episode_return)
+    result = jax.block_until_ready(jax.jit(program)(agent.state, seeds.keys(key, agent.seeds), jnp.int32(0)))
     host.close()
     host.check()
-    return returns
+    return result, environment.spec
 
 
 def _execute(

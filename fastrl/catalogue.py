@@ -5,6 +5,7 @@ from typing import Any
 
 from fastrl import envs
 from fastrl.envs import registry
+from fastrl.types import Spec
 
 
 def aligned(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
@@ -37,11 +38,18 @@ def entry(name: str) -> str:
         "horizon": f"{spec.horizon} steps",
         "backend": spec.backend,
         "defaults of": spec.domain,
-        "success": "a return above 0" if spec.sparse else "none, the return counts",
+        "measured by": _measured(spec),
         "options": " ".join(f"{key}={value!r}" for key, value in {"horizon": spec.horizon, **options}.items()),
         "protocol": "kept",
     }
     return "\n".join([name, *(f"  {key:11}  {value}" for key, value in lines.items())])
+
+
+def _measured(spec: Spec) -> str:
+    """What evaluations are judged by."""
+    if spec.sparse:
+        return f"success: a step with a reward above {spec.failure_reward:g}"
+    return f"subtasks done at the end, of {spec.subtasks}" if spec.subtasks else "the return"
 
 
 def _numbers(bound: Any) -> str:

@@ -10,7 +10,7 @@ from fastrl import api, envs, presets, render
 from fastrl.catalogue import aligned
 from fastrl.config import RunOptions
 from fastrl.data import d4rl
-from fastrl.engine import collect, commute, folder, plot, report, statistics
+from fastrl.engine import collect, commute, evaluate, folder, plot, report, statistics
 from fastrl.recipes import agent as agents
 from fastrl.recipes import behaviour as behaviours
 from fastrl.recipes import names
@@ -61,12 +61,13 @@ def evaluation(
     agent = agents.load(run)
     env, options = _environment(run, agent, env, options)
     other = None if backend is None else _counterpart(env, backend)
-    returns = api.evaluate(agent, env, episodes=episodes, key=seed, **options)
+    played, spec = api.play(agent, env, episodes=episodes, key=seed, **options)
+    returns = np.asarray(played.episode_return)
     if other is None:
-        return _returns(env, returns, as_json)
+        return _returns(env, returns, evaluate.rates(played, spec), as_json)
     limit = {"horizon": options["horizon"]} if "horizon" in options else {}
-    there = api.evaluate(agent, other, episodes=episodes, key=seed, **limit)
-    return _side_by_side({env: returns, other: there}, as_json)
+    there, _ = api.play(agent, other, episodes=episodes, key=seed, **limit)
+    return _side_by_side({env: returns, other: np.asarray(there.episode_return)}, as_json)
 
 
 def _counterpart(env: str, backend: str) -> str:
@@ -78,13 +79,15 @@ def _counterpart(env: str, backend: str) -> str:
     return MUJOCO[env]
 
 
-def _returns(env: str, returns: np.ndarray, as_json: bool) -> str:
+def _returns(env: str, returns: np.ndarray, rates: dict[str, list[float]], as_json: bool) -> str:
     means, episodes = returns.mean(1), returns.shape[1]
     if as_json:
-        return json.dumps({"env": env, "episodes": episodes, "return": means.tolist(), "std": returns.std(1).tolist()})
-    rows = [(str(i), f"{m:.3f}", f"{s:.3f}") for i, (m, s) in enumerate(zip(means, returns.std(1), strict=True))]
+        found = {"return": means.tolist(), "std": returns.std(1).tolist(), **rates}
+        return json.dumps({"env": env, "episodes": episodes, **found})
+    columns = [means, returns.std(1), *rates.values()]
+    rows = [(str(i), *(f"{column[i]:.3f}" for column in columns)) for i in range(len(means))]
     low, high = statistics.stratified_bootstrap(means[:, None])
-    table = aligned(("seed", "mean return", "std"), rows)
+    table = aligned(("seed", "mean return", "std", *rates), rows)
     interval = f" [{low:.3f}, {high:.3f}]" if len(means) > 1 else ""
     return f"{table}\nIQM over seeds {statistics.iqm(means[:, None]):.3f}{interval}, {episodes} episodes each"
 
@@ -92,7 +95,7 @@ def _returns(env: str, returns: np.ndarray, as_json: bool) -> str:
 def _side_by_side(returns: dict[str, np.ndarray], as_json: bool) -> str:
     """One agent in several simulators: intervals are over episodes, seed by seed, as the agents are the same."""
     if as_json:
-        return "\n".join(_returns(env, each, True) for env, each in returns.items())
+        return "\n".join(_returns(env, each, {}, True) for env, each in returns.items())
     seeds, episodes = next(iter(returns.values())).shape
     header = ("seed", *(word for env in returns for word in (env, "std")))
     rows = [

@@ -49,6 +49,7 @@ class Spec:
     action_high: float | tuple[float, ...] = 1.0
     sparse: bool = False  # success-or-not reward: an episode succeeds when a step of it was above `failure_reward`
     failure_reward: float = 0.0  # raw reward of a step without success, the least there is, where `sparse`
+    subtasks: int = 0  # above 0, the reward counts how many of so many have been done so far in the episode
 
 
 class Step(NamedTuple):

@@ -10,6 +10,8 @@ import pytest
 
 import fastrl
 from fastrl import api, cli, presets, show
+from fastrl.engine.evaluate import Episodes
+from fastrl.types import Spec
 
 pytestmark = pytest.mark.usefixtures("quick")
 
@@ -148,10 +150,14 @@ def test_a_run_its_resume_and_what_can_be_done_with_it(capsys, dataset, monkeypa
     assert '"return": [5.0, 5.0]' in capsys.readouterr().out
     played = []
     with monkeypatch.context() as patch:
-        patch.setattr(api, "evaluate", lambda *a, **given: played.append(given) or np.full((1, 3), 5.0))
+        result = Episodes(np.array([[5.0, 3.0, -8.0]]), np.full((1, 3), 8), np.zeros((1, 3)))
+        spec = Spec("any", 1, 1, horizon=8, sparse=True, failure_reward=-1.0)
+        patch.setattr(api, "play", lambda *a, **given: played.append(given) or (result, spec))
         assert cli.main(["evaluate", "r:1", "--episodes", "3"]) == 0
     table = capsys.readouterr().out
-    assert "5.000" in table and "3 episodes each" in table
+    assert (
+        "seed  mean return  std    success\n0     0.000        5.715  0.667\n" in table and "3 episodes each" in table
+    )
     assert played == [{"episodes": 3, "key": 0, "horizon": 5}]  # the run's own environment
     refused(capsys, ["render", "r"], "probe-truncation cannot be drawn")
     backend = ["evaluate", "r", "--episodes", "3", "--backend"]
@@ -160,7 +166,8 @@ def test_a_run_its_resume_and_what_can_be_done_with_it(capsys, dataset, monkeypa
     with monkeypatch.context() as patch:
         patch.setitem(show.MUJOCO, "probe-truncation", "gymnasium:Probe-v5")
         scores = {"probe-truncation": [[5.0, 7.0]], "gymnasium:Probe-v5": [[4.0, 6.0]]}
-        patch.setattr(api, "evaluate", lambda agent, env, **given: np.array(scores[env]))
+        there = {env: Episodes(np.array(x), np.full((1, 2), 5), np.ones((1, 2))) for env, x in scores.items()}
+        patch.setattr(api, "play", lambda agent, env, **given: (there[env], None))
         assert cli.main([*backend, "mujoco"]) == 0
         assert cli.main([*backend, "mujoco", "--json"]) == 0
     table = capsys.readouterr().out
@@ -204,7 +211,10 @@ def test_lists(capsys):
         (["recipes"], presets.RECIPES),
         (["recipes", "wsrl"], ["warmup: ", "utd = 4"]),
         (["envs"], ["hopper", "gymnax:ID", "brax:ID"]),
-        (["envs", "probe-action"], ["protocol     kept", "options      horizon=10", "1, from -1 to 1"]),
+        (
+            ["envs", "probe-action"],
+            ["protocol     kept", "options      horizon=10", "by  the return", "1, from -1 to 1"],
+        ),
     ):
         assert cli.main(words) == 0
         out = capsys.readouterr().out

@@ -48,7 +48,9 @@ def adroit(data: Dataset) -> Dataset:
     last = np.r_[count[starts[1:] - 1], count[-1]][number]  # successes up to the end of the row's trajectory
     later = (last > count) | success  # one comes at this row, or after it in its trajectory
     if not later.any():
-        raise UserError(f"{data.name}: no trajectory has a success (reward 0); there is nothing to learn from")
+        raise UserError(
+            f"{data.name}: no trajectory has a success (reward 0), and no other is learnt from; use demonstrations"
+        )
     return _terminal(data.only(later), success[later])
 
 

@@ -1,14 +1,18 @@
-"""Evaluation: whole episodes of the deterministic policy, on the raw reward, with streams of their own."""
+"""Evaluation: whole episodes of the deterministic policy, on the raw reward, with streams of their own.
+
+Says what is measured in them. Knows no log and no page.
+"""
 
 import dataclasses
 from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from fastrl.engine import seeds
 from fastrl.envs.wrappers import Rescale
-from fastrl.types import Algorithm, Environment, Key, State
+from fastrl.types import Algorithm, Environment, Key, Spec, State
 
 
 @jax.tree_util.register_dataclass
@@ -18,6 +22,7 @@ class Episodes:
 
     episode_return: jax.Array  # [S, P], raw and undiscounted
     length: jax.Array  # [S, P]
+    last_reward: jax.Array  # [S, P], raw
 
 
 def episodes(env: Environment, algorithm: Algorithm, agent: State, key: Key, count: int) -> Episodes:
@@ -29,18 +34,20 @@ def episodes(env: Environment, algorithm: Algorithm, agent: State, key: Key, cou
         return loop[2].any()
 
     def step(loop: tuple) -> tuple:  # type: ignore[type-arg]
-        state, obs, living, total, length, t = loop
+        state, obs, living, total, length, last, t = loop
         action = algorithm.act(agent, obs, jax.random.fold_in(act_key, t), False)
         keys = jax.random.split(jax.random.fold_in(step_key, t), count)
         state, result = jax.vmap(env.step)(keys, state, action)
         total = total + living * result.reward
         length = length + living
+        last = jnp.where(living, result.reward, last)
         living = living & ~(result.terminated | result.truncated)
-        return state, result.obs, living, total, length, t + 1
+        return state, result.obs, living, total, length, last, t + 1
 
-    start = (state, obs, jnp.ones(count, bool), jnp.zeros(count), jnp.zeros(count, jnp.int32), jnp.int32(0))
-    _, _, _, total, length, _ = jax.lax.while_loop(alive, step, start)
-    return Episodes(total, length)
+    nothing = jnp.zeros(count)
+    start = (state, obs, jnp.ones(count, bool), nothing, jnp.zeros(count, jnp.int32), nothing, jnp.int32(0))
+    _, _, _, total, length, last, _ = jax.lax.while_loop(alive, step, start)
+    return Episodes(total, length, last)
 
 
 def program(
@@ -59,3 +66,18 @@ def program(
         return jax.lax.map(lambda both: one(both[0], both[1], index), (agents, keys))
 
     return run
+
+
+def rates(played: Episodes, spec: Spec) -> dict[str, list[float]]:
+    """What the papers report of a task besides its return, a number per seed; of many tasks nothing.
+
+    `success` is the share of episodes with a step that paid more than failure; `completed` the share of the subtasks
+    that were done at an episode's end (WSRL and Cal-QL on Kitchen: the reward of the last step, divided by 4).
+    """
+    found: dict[str, list[float]] = {}
+    if spec.sparse:
+        least = spec.failure_reward * np.asarray(played.length, np.float64)
+        found["success"] = (np.asarray(played.episode_return) > least).mean(1).tolist()
+    if spec.subtasks:
+        found["completed"] = (np.asarray(played.last_reward, np.float64) / spec.subtasks).mean(1).tolist()
+    return found

@@ -108,12 +108,12 @@ def _style(axes: Axes) -> None:
 
 
 def _limits(panels: list[Axes], runs: list[Results]) -> None:
-    """One scale for all; success rates always show 0 to 100 %."""
+    """One scale for all; rates always show 0 to 100 %."""
     for axes in panels:
         axes.margins(x=0.0)
         axes.xaxis.set_major_locator(MaxNLocator(7 if axes is panels[-1] else 3, steps=[1, 2, 5, 10]))
     panels[-1].autoscale_view()
-    if runs[0].measure == "success":
+    if runs[0].rate:
         panels[0].set_ylim(-0.03, 1.03)
         panels[0].set_yticks(np.linspace(0, 1, 6))
         panels[0].yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{100 * y:.0f} %"))
@@ -144,14 +144,15 @@ def _boundaries(axes: Axes, runs: list[Results], offline: bool) -> None:
             if name == WARMUP and len(runs) > 1:
                 continue
             colour = GREY if len(runs) == 1 else PALETTE[number % len(PALETTE)]
-            _mark(axes, at, name, sum(other[1] != at for other in drawn), colour)
+            label = {WARMUP: "warm-up", "finetune": "learning" if run.scratch else "fine-tuning"}.get(name, name)
+            _mark(axes, at, label, sum(other[1] != at for other in drawn), colour)
 
 
-def _mark(axes: Axes, at: int, name: str, before: int, colour: str) -> None:
+def _mark(axes: Axes, at: int, label: str, before: int, colour: str) -> None:
     """One thin line with its label above the panel, the next ones a row higher each."""
     axes.axvline(at, color=colour, lw=0.9, zorder=1)
     axes.annotate(
-        "fine-tuning" if name == "finetune" else name.replace("warmup", "warm-up"),
+        label,
         (at, 1.0),
         xycoords=("data", "axes fraction"),
         xytext=(3, 4 + 12 * (before % 3)),
@@ -178,10 +179,9 @@ def _words(figure: Figure, panels: list[Axes], left: Axes | None, right: Axes | 
         thin = "; thin: each seed" if len(runs) == 1 else ""
         subtitle = f"{count} seeds; thick: {centre}, band: 95 % bootstrap interval{thin}"
     if right is not None and len(runs) == 1 and runs[0].switch is not None:
-        subtitle += "; dotted: level at the switch"
+        subtitle += f"; dotted: level at the {runs[0].origin}"
     figure.text(0.085, 0.902, subtitle, fontsize=10.5, color=GREY)
-    quantity = "success rate" if runs[0].measure == "success" else "return of an episode"
-    panels[0].set_ylabel(quantity, fontsize=12, color=INK)
+    panels[0].set_ylabel(runs[0].quantity if runs[0].rate else "return of an episode", fontsize=12, color=INK)
     if left is not None:
         text = "offline gradient steps" if right is None else "offline (gradient steps)"
         left.set_xlabel(text, fontsize=12, color=INK)

@@ -16,6 +16,8 @@ from fastrl.engine.statistics import Interval
 
 PICTURE = "curves.png"
 REPORT = "report.md"
+FEW = 5
+"""Below so many seeds all may lie on one side by chance in more than 1 case of 10, and nothing is concluded."""
 
 
 def write_report(folder: Path | str) -> Path:
@@ -59,9 +61,11 @@ def _row(run: Results) -> list[str]:
 def _what(run: Results) -> str:
     """Title, picture and the run in one table."""
     config = run.config
-    rows: list[list[Any]] = [["recipe", config.get("recipe")], ["environment", config.get("env")]]
+    options = config.get("identity", {}).get("env_options", {})
+    named = " ".join([str(config.get("env")), *(f"{name}={value}" for name, value in options.items())])
+    rows: list[list[Any]] = [["recipe", config.get("recipe")], ["environment", named if config.get("env") else None]]
     rows += [["dataset", config.get("dataset")], ["seeds", len(run.values)]]
-    rows += [["offline gradient steps", f"{run.offline[-1]:,}"]]
+    rows += [["offline gradient steps", f"{run.offline[-1]:,}" if run.offline[-1] else None]]
     rows += [["online environment steps, per seed", f"{run.online[-1]:,}"]]
     shown = [[name, str(value)] for name, value in rows if value is not None]
     title = f"# {run.label}" + (f" on {config['env']}" if config.get("env") else "")
@@ -74,50 +78,54 @@ def _outcome(run: Results) -> str:
     centre = "interquartile mean" if len(values) >= 4 else "mean"
     rows = []
     if run.switch is not None and run.went_online:
-        rows.append(["before fine-tuning (at the switch)", _estimate(run, values[:, run.switch])])
+        what = "learning" if run.scratch else "fine-tuning"
+        rows.append([f"before {what} (at the {run.origin})", _estimate(run, values[:, run.switch])])
         later = run.switch + 1 + int(np.argmin(values[:, run.switch + 1 :].mean(0)))
         rows.append([f"lowest after it ({_where(run, later)})", _estimate(run, values[:, later])])
     rows.append(["final", _with_interval(run, found.final_iqm, found.final_interval)])
     best = _with_interval(run, found.best_iqm, found.best_interval)
     rows.append([f"best ({_where(run, found.best_index)})", best])
-    head = [f"{_quantity(run)}", f"{centre} over {_count(len(values))}, 95 % interval"]
+    head = [run.quantity, f"{centre} over {_count(len(values))}, 95 % interval"]
     if run.switch is None or not run.went_online:
         return f"## Outcome\n\n{_table(head, rows)}"
     difference = values[:, -1] - values[:, run.switch]
-    rows.append(["final minus switch, seed by seed", _estimate(run, difference)])
+    rows.append([f"final minus {run.origin}, seed by seed", _estimate(run, difference)])
     return f"## Outcome\n\n{_table(head, rows)}\n\n{_statement(run, difference)}"
 
 
 def _statement(run: Results, difference: np.ndarray) -> str:
-    """What the difference supports, in one sentence."""
+    """What the difference supports, in one sentence: below `FEW` seeds, how many went which way."""
     low, high = statistics.stratified_bootstrap(difference)
     if not np.isfinite(difference).all():
         bad = ", ".join(str(seed) for seed in np.flatnonzero(~np.isfinite(difference)))
-        return f"**The {_quantity(run)} was not finite (seed {bad}).**"
+        return f"**The {run.quantity} was not finite (seed {bad}).**"
     if math.isnan(low):
         return (
-            f"With {_count(len(difference))} there is no interval: whether the {_quantity(run)} at the"
-            " end differs from that at the switch cannot be said."
+            f"With {_count(len(difference))} there is no interval: whether the {run.quantity} at the"
+            f" end differs from that at the {run.origin} cannot be said."
+        )
+    method = "Intervals are stratified bootstrap percentiles over seeds (2,000 draws)"
+    if (seeds := len(difference)) < FEW:
+        return (
+            f"**{int((difference > 0).sum())} of {seeds} seeds end above their {run.quantity} at the {run.origin},"
+            f" {int((difference < 0).sum())} below.** So few support no verdict: chance alone puts {seeds} on one side"
+            f" in 1 case of {2 ** (seeds - 1)}. {method} and with so few too narrow."
         )
     relation = "above" if low > 0 else "below" if high < 0 else "not clearly different from"
     verb = "is" if relation.startswith("not") else "lies"
-    few = " With so few seeds the interval is rough." if len(difference) < 5 else ""
-    return (
-        f"**The {_quantity(run)} at the end {verb} {relation} the {_quantity(run)} at the switch.**"
-        f" Intervals are stratified bootstrap percentiles over seeds (2,000 draws).{few}"
-    )
+    return f"**The {run.quantity} at the end {verb} {relation} the {run.quantity} at the {run.origin}.** {method}."
 
 
 def _seeds(run: Results) -> str:
     """Every seed's numbers."""
     head, columns = ["seed"], []
     if run.switch is not None and run.went_online:
-        head.append("at the switch")
+        head.append(f"at the {run.origin}")
         columns.append(run.values[:, run.switch])
     head += ["final", "best"]
     columns += [run.values[:, -1], run.values.max(1)]
     rows = [[str(seed), *(_number(run, float(column[seed])) for column in columns)] for seed in range(len(run.values))]
-    return f"## Each seed ({_quantity(run)})\n\n{_table(head, rows)}"
+    return f"## Each seed ({run.quantity})\n\n{_table(head, rows)}"
 
 
 def _cost(run: Results) -> str:
@@ -162,13 +170,9 @@ def _with_interval(run: Results, centre: float, interval: Interval) -> str:
 def _number(run: Results, x: float) -> str:
     if math.isnan(x):
         return "not finite"
-    if run.measure == "success":
+    if run.rate:
         return f"{100 * x:.1f} %"
     return f"{x:,.1f}" if abs(x) >= 10 else f"{x:.3f}"
-
-
-def _quantity(run: Results) -> str:
-    return "success rate" if run.measure == "success" else "return"
 
 
 def _count(seeds: int) -> str:

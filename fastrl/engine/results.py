@@ -13,6 +13,9 @@ import numpy as np
 from fastrl.engine import log
 from fastrl.types import UserError
 
+QUANTITIES = {"success": "success rate", "completed": "completion rate of subtasks", "return": "return"}
+"""What evaluations measure, in words; a run is judged by the first that it has. All but the return are rates."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Results:
@@ -21,7 +24,7 @@ class Results:
     folder: Path
     config: dict[str, Any]
     timing: list[dict[str, Any]]  # a phase each: name, seconds, steps, compile_seconds, ...
-    measure: str  # "success" (a rate) where the rows have it, else "return"
+    measure: str  # of `QUANTITIES`
     values: np.ndarray  # [S, evals]; NaN where a value was not finite
     phase: list[str]  # [evals]
     online: np.ndarray  # [evals] environment steps so far
@@ -33,10 +36,30 @@ class Results:
         return str(self.config.get("recipe") or self.folder.name)
 
     @property
+    def quantity(self) -> str:
+        """The measure in words."""
+        return QUANTITIES[self.measure]
+
+    @property
+    def rate(self) -> bool:
+        """Whether values are shares, from 0 to 1."""
+        return self.measure != "return"
+
+    @property
     def switch(self) -> int | None:
         """The last evaluation before the first online step, if there was one."""
         before = np.flatnonzero(self.online == 0)
         return int(before[-1]) if before.size else None
+
+    @property
+    def scratch(self) -> bool:
+        """Whether nothing was learnt before the first online step."""
+        return not self.offline[-1] and not self.config.get("identity", {}).get("start")
+
+    @property
+    def origin(self) -> str:
+        """What the first online step is called."""
+        return "start" if self.scratch else "switch"
 
     @property
     def went_online(self) -> bool:
@@ -60,17 +83,22 @@ def load(folder: Path | str) -> Results:
     rows = [row for row in log.read(folder) if row.get("kind") == "eval"]
     if not rows:
         raise UserError(f"{folder}: {log.METRICS} has no evaluation yet; wait for one, or run with an environment")
-    measure = "success" if all("success" in row for row in rows) else "return"
+    name = measure(rows)
     return Results(
         folder=folder,
         config=_json(folder / "config.json"),
         timing=_json(folder / "timing.json").get("phases", []),
-        measure=measure,
-        values=np.array([row[measure] for row in rows], np.float64).T,
+        measure=name,
+        values=np.array([row[name] for row in rows], np.float64).T,
         phase=[row["phase"] for row in rows],
         online=np.array([row["online"] for row in rows]),
         offline=np.array([row["offline"] for row in rows]),
     )
+
+
+def measure(rows: list[dict[str, Any]]) -> str:
+    """What rows of evaluations are judged by."""
+    return next(name for name in QUANTITIES if all(name in row for row in rows))
 
 
 def _json(path: Path) -> dict[str, Any]:

@@ -16,7 +16,7 @@ import numpy as np
 from fastrl import launch
 from fastrl.data import replay
 from fastrl.engine import enter as boundary
-from fastrl.engine import evaluate, folder, scan, seeds
+from fastrl.engine import evaluate, folder, results, scan, seeds
 from fastrl.engine.checkpoint import Checkpoints
 from fastrl.engine.enter import Plan
 from fastrl.engine.log import MetricsLog
@@ -217,10 +217,8 @@ class Driver:
         returns, lengths = (np.asarray(x, np.float64) for x in (result.episode_return, result.length))
         host.check()
         row: dict[str, Any] = {"kind": "eval", **self._position(number, int(carry.step))}
-        row["return"] = returns.mean(1).tolist()
-        row["length"] = lengths.mean(1).tolist()
-        if (spec := self.plan.task.spec).sparse:
-            row["success"] = (returns > spec.failure_reward * lengths).mean(1).tolist()
+        row |= {"return": returns.mean(1).tolist(), "length": lengths.mean(1).tolist()}
+        row |= evaluate.rates(result, self.plan.task.spec)
         self.evaluations += 1
         self._timing(number)["evaluation_seconds"] += time.monotonic() - started
         self._append(row)
@@ -229,8 +227,8 @@ class Driver:
         last = next((row for row in reversed(self.rows) if row["kind"] == "eval"), None)
         if last is None:
             return ""
-        name = "success" if "success" in last else "return"
-        return f"{name} {np.mean(last[name]):.2f}"
+        name = results.measure([last])
+        return f"{results.QUANTITIES[name]} {np.mean(last[name]):.2f}"
 
     def _timing(self, number: int) -> dict[str, Any]:
         if len(self.timing) <= number:

@@ -49,6 +49,7 @@ def test_returns_are_raw_and_stop_at_the_end_of_each_episode(played):
     assert first.episode_return.shape == first.length.shape == (2, 50)
     assert set(np.unique(first.length)) == {1, 2, 3}  # cut at the horizon
     np.testing.assert_allclose(first.episode_return, np.array([[4.0], [6.0]]) * first.length)  # in the env's bounds
+    np.testing.assert_array_equal(first.last_reward, np.broadcast_to([[4.0], [6.0]], (2, 50)))
 
 
 def test_streams_belong_to_seed_and_evaluation(played):
@@ -69,3 +70,37 @@ def test_a_probes_known_return():
     program = jax.jit(evaluate.program(make("probe-action"), CONSTANT, 3, False))
     result = program(jnp.array([0.5, 0.0]), seeds.keys(0, 2), jnp.int32(0))
     np.testing.assert_allclose(result.episode_return, [[0.0] * 3, [-0.25] * 3], atol=1e-6)
+
+
+def test_the_last_reward_is_that_of_each_episodes_end():
+    """`Counter` pays 1, 2, 3, ..., and goes on paying after its end."""
+
+    @dataclasses.dataclass(frozen=True)
+    class Counter(Lottery):
+        def step(self, key, state, action):
+            after, step = super().step(key, state[0], action)
+            return (after, state[1] + 1), step._replace(reward=state[1] + 1)
+
+        def reset(self, key):
+            left, obs = super().reset(key)
+            return (left, jnp.zeros(())), obs
+
+    program = jax.jit(evaluate.program(TimeLimit(Counter(), 3), CONSTANT, 20, False))
+    result = program(jnp.array([0.0]), seeds.keys(0, 1), jnp.int32(0))
+    assert set(np.unique(result.length)) == {1, 2, 3}
+    np.testing.assert_array_equal(result.last_reward, result.length)
+
+
+def test_the_share_of_subtasks_is_the_last_reward():
+    played = evaluate.Episodes(
+        np.array([[7.0, 5.0], [0.0, 1.0]]), np.array([[4, 3], [9, 8]]), np.array([[3, 4], [0, 1]])
+    )
+    assert evaluate.rates(played, Spec("any", 1, 1, 9)) == {}
+    assert evaluate.rates(played, Spec("kitchen", 1, 1, 9, subtasks=4)) == {"completed": [7 / 8, 1 / 8]}
+
+
+@pytest.mark.parametrize(("failure", "returns", "expected"), [(0.0, [0, 1, 0], 1 / 3), (-1.0, [-5, -4, -1], 2 / 3)])
+def test_an_episode_succeeds_when_a_step_paid_more_than_failure(failure, returns, expected):
+    played = evaluate.Episodes(np.array([returns]), np.array([[5, 5, 2]]), np.zeros((1, 3)))
+    found = evaluate.rates(played, Spec("any", 1, 1, 9, sparse=True, failure_reward=failure))
+    assert found["success"] == pytest.approx([expected])

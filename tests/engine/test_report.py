@@ -10,7 +10,7 @@ from fastrl.engine.results import load
 from fastrl.types import UserError
 
 
-def make(folder: Path, gain: float, seeds: int = 8, recipe: str = "wsrl", success: bool = False) -> Path:
+def make(folder: Path, gain: float, seeds: int = 8, recipe: str = "wsrl", rate: str = "") -> Path:
     """A run folder: 1,000 gradient steps, 50 of warm-up, 500 online; `gain` is gained while online."""
     folder.mkdir(parents=True)
     rng, rows = np.random.default_rng(seeds), []
@@ -19,8 +19,8 @@ def make(folder: Path, gain: float, seeds: int = 8, recipe: str = "wsrl", succes
         values = (level + np.arange(seeds) + rng.normal(size=seeds)).tolist()
         entry = {"kind": "eval", "phase": phase, "step": step, "online": online, "offline": offline}
         entry |= {"return": values, "length": [1000.0] * seeds}
-        if success:
-            entry["success"] = np.clip(np.array(values) / 200, 0, 1).tolist()
+        if rate:
+            entry[rate] = np.clip(np.array(values) / 200, 0, 1).tolist()
         rows.append(entry)
 
     for step in range(0, 1001, 250):
@@ -83,11 +83,18 @@ def test_one_seed_gets_no_interval_and_no_verdict(tmp_path):
     picture(tmp_path / "run" / "curves.png")
 
 
-def test_success_is_shown_as_a_rate(tmp_path):
-    folder = make(tmp_path / "run", 60, seeds=3, success=True)
+def test_few_seeds_are_counted_and_not_judged(tmp_path):
+    text = report.write_report(make(tmp_path / "run", 60, seeds=3)).read_text()
+    assert "**3 of 3 seeds end above their return at the switch, 0 below.**" in text
+    assert "chance alone puts 3 on one side in 1 case of 4." in text and "lies above" not in text
+
+
+@pytest.mark.parametrize(("rate", "words"), [("success", "success rate"), ("completed", "completion rate of subtasks")])
+def test_success_and_subtasks_are_shown_as_rates(tmp_path, rate, words):
+    folder = make(tmp_path / "run", 60, rate=rate)
     text = report.write_report(folder).read_text()
-    assert load(folder).measure == "success"
-    assert "The success rate at the end lies above" in text and " %" in text and "interval is rough" in text
+    assert load(folder).measure == rate
+    assert f"The {words} at the end lies above" in text and " %" in text
 
 
 def test_several_runs_in_one_picture_and_table(tmp_path):
@@ -98,6 +105,23 @@ def test_several_runs_in_one_picture_and_table(tmp_path):
     lines = report.table(runs).splitlines()
     assert len(lines) == 5 and len({line.count("|") for line in lines}) == 1
     assert lines[2].startswith("| wsrl | wsrl | hopper | 8 | 500 | return | ")
+
+
+def test_a_run_from_scratch_has_a_start_and_no_switch(tmp_path):
+    folder = make(tmp_path / "run", 40, recipe="sac")
+    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    rows = [row | {"offline": 0, "phase": "warmup"} if row["phase"] == "pretrain" else row for row in rows]
+    rows = [row | {"offline": 0} for row in rows if row["kind"] == "eval"]
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    text = report.write_report(folder).read_text()
+    assert "before learning (at the start)" in text and "the return at the start." in text and "switch" not in text
+    assert "gradient steps" not in text
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(
+        json.dumps(config | {"identity": {"start": "its checksum", "env_options": {"version": "v4"}}})
+    )
+    text = report.write_report(folder).read_text()
+    assert "before fine-tuning (at the switch)" in text and "| environment | hopper version=v4 |" in text
 
 
 @pytest.mark.parametrize("keep", ["pretrain", "finetune"])

@@ -1,4 +1,3 @@
-import dataclasses
 import io
 import os
 import signal
@@ -99,17 +98,6 @@ def test_evaluations_are_where_they_should_be(plan_of, driver_of):
     ]
     learning = [("finetune", 1), ("finetune", 10), ("finetune", 20), ("finetune", 25)]
     assert found == [("pretrain", 10), ("pretrain", 20), ("pretrain", 25), ("warmup", 25), *learning]
-
-
-@pytest.mark.parametrize(("failure", "returns", "expected"), [(0.0, [0, 1, 0], 1 / 3), (-1.0, [-5, -4, -1], 2 / 3)])
-def test_an_episode_succeeds_when_a_step_paid_more_than_failure(plan_of, driver_of, failure, returns, expected):
-    driver = driver_of(plan_of("sac"))
-    spec = dataclasses.replace(driver.plan.task.spec, sparse=True, failure_reward=failure)
-    driver.plan = dataclasses.replace(driver.plan, task=dataclasses.replace(driver.plan.task, spec=spec))
-    played = SimpleNamespace(episode_return=np.array([returns]), length=np.array([[5, 5, 2]]))
-    carry = SimpleNamespace(seeds=SimpleNamespace(agent=None), step=0)
-    driver._evaluate(0, carry, lambda *args: played)
-    assert driver.rows[-1]["success"] == pytest.approx([expected])
 
 
 def test_nothing_crosses_to_the_host_within_a_chunk(plan_of, driver_of):

@@ -91,6 +91,7 @@ def test_the_kitchen_observes_what_d4rls_does(kitchen):
 def test_the_kitchen_counts_what_has_been_done(kitchen):
     """Doors are put where they should be, one after another; what was done stays done."""
     env = kitchen.make("complete")
+    assert envs.make("kitchen-complete").spec.subtasks == 4
     env.reset(seed=0)
     data, start = env.simulator.unwrapped.data, env.simulator.unwrapped.robot_env.init_qpos
     places = [(slice(22, 23), -0.75), (slice(19, 20), 0.37), (slice(17, 19), [-0.69, -0.05])]
