@@ -66,7 +66,7 @@ def collect(words: Sequence[str], prepare: Prepare) -> int:
     parser.add_argument("--behaviour", default="scripted", metavar="WHO", help=f"{who} (default: scripted)")
     parser.add_argument("--steps", type=int, default=10_000, metavar="N", help="transitions (default: 10000)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="base of the random streams (default: 0)")
-    meaning = "std of the noise on actions (default: 1.0 on scripted ones, 0.0 on a policy's)"
+    meaning = "std of the noise on actions (default: 1.0 where scripted, in AntMaze 0.2, 0.0 on a policy's)"
     parser.add_argument("--noise", type=float, metavar="X", help=meaning)
     meaning = "trained agent to sample actions from, DIR or DIR:SEED; several share the steps (default: none)"
     parser.add_argument("--policy", action="append", default=[], metavar="DIR", help=meaning)
