@@ -27,6 +27,7 @@ from fastrl.recipes.behaviour import Behaviour, Snapshot
 
 AGES = {
     "ant-walk": (28_000, 188_000),
+    "halfcheetah": (6_400, 16_800, 27_200, 36_800, 185_600),
 }
 """Environment steps of the runs, those of the warm-up included."""
 OPTIONS: dict[str, Any] = {
