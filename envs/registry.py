@@ -57,7 +57,10 @@ _OURS = {
 
 # "PREFIX:ID" is an environment of another library: where its adapter's `make(id, **options)` is, and what it adapts.
 ADAPTERS = {
-    "brax": ("fastrl.envs.from_brax:make", "brax's tasks, such as brax:ant; its backends (--env-option backend=spring) are different tasks"),
+    "brax": (
+        "fastrl.envs.from_brax:make",
+        "brax's tasks, such as brax:ant; its backends (--env-option backend=spring) are different tasks",
+    ),
     "gymnasium": ("fastrl.envs.from_gymnasium:make", "any task of Gymnasium with continuous actions, on the host"),
     "gymnax": ("fastrl.envs.from_gymnax:make", "gymnax's tasks with continuous actions, such as gymnax:Pendulum-v1"),
 }

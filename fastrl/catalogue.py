@@ -40,9 +40,18 @@ def entry(name: str) -> str:
         "defaults of": spec.domain,
         "measured by": _measured(spec),
         "options": " ".join(f"{key}={value!r}" for key, value in {"horizon": spec.horizon, **options}.items()),
+        "collect": ", ".join(_collected(name)),
         "protocol": "kept",
     }
     return "\n".join([name, *(f"  {key:11}  {value}" for key, value in lines.items())])
+
+
+def _collected(name: str) -> list[str]:
+    """What `fastrl collect --behaviour` takes."""
+    from fastrl.recipes import behaviour
+
+    scripted = ["scripted"] if name.startswith(("pointmaze-", "antmaze-")) else []
+    return ["random", *scripted, *(behaviour.LEVELS if name in behaviour.names() else ())]
 
 
 def _measured(spec: Spec) -> str:

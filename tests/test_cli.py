@@ -213,7 +213,13 @@ def test_lists(capsys):
         (["envs"], ["hopper", "gymnax:ID", "brax:ID"]),
         (
             ["envs", "probe-action"],
-            ["protocol     kept", "options      horizon=10", "by  the return", "1, from -1 to 1"],
+            [
+                "protocol     kept",
+                "collect      random\n",
+                "options      horizon=10",
+                "by  the return",
+                "1, from -1 to 1",
+            ],
         ),
     ):
         assert cli.main(words) == 0
