@@ -27,6 +27,8 @@ from fastrl.recipes.behaviour import Behaviour, Snapshot
 
 AGES = {
     "ant-walk": (28_000, 188_000),
+    "hopper": (11_200, 37_600, 74_400, 137_600, 151_200),
+    "walker2d": (21_600, 69_200, 130_400, 148_800, 238_800),
     "halfcheetah": (6_400, 16_800, 27_200, 36_800, 185_600),
 }
 """Environment steps of the runs, those of the warm-up included."""
