@@ -1,3 +1,4 @@
+import dataclasses
 import os
 import re
 import subprocess
@@ -5,12 +6,15 @@ import sys
 from pathlib import Path
 
 import h5py
+import jax
 import numpy as np
 import pytest
 
 import fastrl
 from fastrl import api, cli, presets, show
 from fastrl.engine.evaluate import Episodes
+from fastrl.networks import policy
+from fastrl.recipes import behaviour as behaviours
 from fastrl.types import Spec
 
 pytestmark = pytest.mark.usefixtures("quick")
@@ -91,6 +95,7 @@ RUN = ["run", "wsrl", "--env", "probe-truncation"]
         (["pretrain", "calql", *RUN[2:], "--steps", "5"], "--dataset is missing"),
         (["collect", "probe-truncation", "x.hdf5", "--steps", "0"], "steps must be above 0|steps is 0"),
         (["collect", "probe-truncation", "x.hdf5"], "no scripted behaviour"),
+        (["collect", "probe-truncation", "x.hdf5", "--behaviour", "medium"], "has no behaviour policies, .*--policy"),
         (["collect", "probe-truncation", "no/x.hdf5", "--behaviour", "random", "--steps", "5"], "no is no folder"),
         (["demo", "--seeds", "0"], "--seeds must be above 0"),
         (["envs", "hoper"], "unknown environment 'hoper'"),
@@ -204,6 +209,19 @@ def test_collected_data_can_be_learnt_from(capsys):
     words = ["pretrain", "calql", "--env", "probe-termination", "--dataset", "d.hdf5", *TINY, "--steps", "20"]
     assert cli.main([*words, "--out", "p"]) == 0
     assert "calql" in capsys.readouterr().out and Path("p/agent/agent.json").is_file()
+
+
+def test_a_level_is_shared_out_among_its_policies(capsys, monkeypatch):
+    config = fastrl.SAC(actor_hidden=(4,))
+    actors = jax.vmap(lambda key: policy.actor_init(key, config, 1, 1))(jax.random.split(jax.random.key(0), 3))
+    snapshots = tuple(behaviours.Snapshot(age, mean, 0.0) for age, mean in enumerate((0.0, 3.0, 9.0)))
+    ours = behaviours.Behaviour("probe-truncation", 1, 1, config, actors, snapshots)
+    monkeypatch.setattr(behaviours, "find", lambda env: ours)
+    words = ["collect", "probe-truncation", "l.hdf5", "--behaviour", "medium-replay", "--steps", "20"]
+    refused(capsys, [*words, "--num-envs", "5"], "--num-envs 5 must be a multiple of 2")
+    assert cli.main(words) == 0 and "l.hdf5: 20 transitions, 4 episodes" in capsys.readouterr().out
+    ours = dataclasses.replace(ours, obs_size=2)
+    refused(capsys, [word.replace("l.", "m.") for word in words], "policies observe 2 numbers")
 
 
 def test_lists(capsys):

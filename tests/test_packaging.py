@@ -58,6 +58,7 @@ def test_the_wheel_holds_every_module_and_nothing_beside_fastrl(dist):
     own = {str(path.relative_to(ROOT)) for path in (ROOT / "fastrl").rglob("*.py")}
     assert {name for name in own if name.split("/")[1] not in MAPPED} <= names
     assert "fastrl/py.typed" in names
+    assert {f"fastrl/behaviours/{path.name}" for path in (ROOT / "fastrl" / "behaviours").iterdir()} <= names
     assert any(name.endswith("licenses/LICENSE") for name in names)
 
 

@@ -20,7 +20,6 @@ import numpy as np
 from fastrl import config as configs
 from fastrl.engine import manifest
 from fastrl.engine.commute import Walk
-from fastrl.envs.walk import observe
 from fastrl.networks import policy
 from fastrl.types import Key, UserError
 
@@ -103,6 +102,8 @@ def find(env: str) -> Behaviour:
 
 def walker() -> Walk:
     """Who walks for AntMaze's scripted data: the best of ant-walk."""
+    from fastrl.envs.walk import observe  # and MJX, which most commands do without
+
     behaviour = find("ant-walk")
     act = behaviour.sampler([behaviour.expert])
     return lambda qpos, qvel, direction, key: act(observe(qpos, qvel, direction)[None], key)[0]
