@@ -139,12 +139,21 @@ ONLINE = [*TINY, "--steps", "40", "--warmup", "20"]
 
 
 def test_a_run_its_resume_and_what_can_be_done_with_it(capsys, dataset, monkeypatch):
-    words = [*RUN, *ONLINE, "--pretrain-steps", "20", "--dataset", str(dataset), "--out", "r"]
-    words += ["--env-option", "horizon=5"]
+    words = [
+        *RUN,
+        *ONLINE,
+        "--pretrain-steps",
+        "20",
+        "--dataset",
+        str(dataset),
+        "--out",
+        "r",
+        "--env-option",
+        "horizon=5",
+    ]
     assert cli.main(words) == 0
     out, error = capsys.readouterr()
     assert out == Path("r/report.md").read_text() and "finetune: 20/20" in error
-
     refused(capsys, words, "--out r exists; add --resume")
     refused(capsys, [*words, "--resume", "--seed", "1"], "--resume r: other options \\(seed: 0 there, 1 now\\)")
     refused(capsys, [*words, "--resume", "--utd", "3"], r"utd: 2 there, 3 now")

@@ -34,7 +34,7 @@ def collect(
     """A long rollout of environment `name` in D4RL's flat layout, `steps` rows.
 
     Args:
-        name: an environment of `fastrl.make`.
+        name, options: an environment of `fastrl.make`.
         steps: rows.
         seed: of every random number.
         behaviour: uniform `random` actions; `scripted`, for PointMaze and AntMaze: from cell to
@@ -47,7 +47,6 @@ def collect(
         goal_fraction: share of PointMaze's scripted episodes that head for the evaluation goal.
         copies: of the environment side by side, each with its share of the rows, one after another
             in the result; a copy's last row is a timeout. Not for scripted PointMaze.
-        options: of the environment.
 
     Returns:
         observations [M, O], actions [M, A] in the environment's bounds, rewards [M] (raw, for the
@@ -77,10 +76,14 @@ def collect(
         raise UserError(f"collect: unknown behaviour {behaviour!r}: 'random' or 'scripted'")
     arrays = {field: np.array(column) for field, column in rows.items()}
     host.check()
-    lost = ~np.isfinite(arrays["next_observations"]).all(1)
+    _check_finite(name, arrays["next_observations"])
+    return arrays
+
+
+def _check_finite(name: str, observations: np.ndarray) -> None:
+    lost = ~np.isfinite(observations).all(1)
     if lost.any():
         raise UserError(f"collect: {name} was no longer finite after row {int(lost.argmax())}; try another seed")
-    return arrays
 
 
 def _uniform(env: Environment) -> Act:
