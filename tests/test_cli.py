@@ -139,18 +139,8 @@ ONLINE = [*TINY, "--steps", "40", "--warmup", "20"]
 
 
 def test_a_run_its_resume_and_what_can_be_done_with_it(capsys, dataset, monkeypatch):
-    words = [
-        *RUN,
-        *ONLINE,
-        "--pretrain-steps",
-        "20",
-        "--dataset",
-        str(dataset),
-        "--out",
-        "r",
-        "--env-option",
-        "horizon=5",
-    ]
+    words = [*RUN, *ONLINE, "--pretrain-steps", "20", "--dataset", str(dataset), "--out", "r"]
+    words += ["--env-option", "horizon=5"]
     assert cli.main(words) == 0
     out, error = capsys.readouterr()
     assert out == Path("r/report.md").read_text() and "finetune: 20/20" in error
@@ -159,7 +149,6 @@ def test_a_run_its_resume_and_what_can_be_done_with_it(capsys, dataset, monkeypa
     refused(capsys, [*words, "--resume", "--utd", "3"], r"utd: 2 there, 3 now")
     assert cli.main([*words, "--resume", "--chunk", "5"]) == 0  # finished: nothing is left to do
     assert capsys.readouterr().out == out
-
     assert cli.main(["evaluate", "r", "--episodes", "3", "--json"]) == 0
     assert '"return": [5.0, 5.0]' in capsys.readouterr().out
     played = []

@@ -31,22 +31,21 @@ def collect(
     copies: int = 1,
     options: dict[str, Any] | None = None,
 ) -> Arrays:
-    """A long rollout of environment `name` in D4RL's flat layout, `steps` rows.
+    """A long rollout in D4RL's flat layout.
 
     Args:
-        name, options: an environment of `fastrl.make`.
+        name: an environment of `fastrl.make`.
         steps: rows.
         seed: of every random number.
         behaviour: uniform `random` actions; `scripted`, for PointMaze and AntMaze: from cell to
             cell, as `fastrl.engine.commute` says; or a policy.
-        noise: standard deviation of the Gaussian noise on actions: scripted ones 1 in PointMaze
-            and 0.2 in AntMaze, else 0.
+        noise: standard deviation of the Gaussian noise on actions: scripted 1 in PointMaze, 0.2 in AntMaze, else 0.
         walk: who walks, for scripted AntMaze.
-        max_distance: PointMaze's scripted starts and goals are cells at most this many cells of way
-            from the evaluation goal.
+        max_distance: PointMaze's scripted starts and goals are at most this many cells of way from its goal.
         goal_fraction: share of PointMaze's scripted episodes that head for the evaluation goal.
         copies: of the environment side by side, each with its share of the rows, one after another
             in the result; a copy's last row is a timeout. Not for scripted PointMaze.
+        options: of the environment.
 
     Returns:
         observations [M, O], actions [M, A] in the environment's bounds, rewards [M] (raw, for the
