@@ -52,7 +52,7 @@ EPISODES = 20
 
 def train(name: str, steps: int, out: Path) -> None:
     """One run from scratch, unless it is there."""
-    if not (out / "agent.json").is_file() and not (out / "agent" / "agent.json").is_file():
+    if not (out / "agent" / "agent.json").is_file():
         api.run("sac", env=name, steps=steps, out=out, resume=out.exists(), **OPTIONS)
 
 
