@@ -106,10 +106,15 @@ def _statement(run: Results, difference: np.ndarray) -> str:
         )
     method = "Intervals are stratified bootstrap percentiles over seeds (2,000 draws)"
     if (seeds := len(difference)) < FEW:
+        above, below = int((difference > 0).sum()), int((difference < 0).sum())
+        chance = (
+            f": chance alone puts {seeds} on one side in 1 case of {2 ** (seeds - 1)}"
+            if seeds in (above, below)
+            else ""
+        )
         return (
-            f"**{int((difference > 0).sum())} of {seeds} seeds end above their {run.quantity} at the {run.origin},"
-            f" {int((difference < 0).sum())} below.** So few support no verdict: chance alone puts {seeds} on one side"
-            f" in 1 case of {2 ** (seeds - 1)}. {method} and with so few too narrow."
+            f"**{above} of {seeds} seeds end above their {run.quantity} at the {run.origin}, {below} below.** So few"
+            f" support no verdict{chance}. {method} and with so few too narrow."
         )
     relation = "above" if low > 0 else "below" if high < 0 else "not clearly different from"
     verb = "is" if relation.startswith("not") else "lies"

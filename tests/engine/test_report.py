@@ -87,6 +87,9 @@ def test_few_seeds_are_counted_and_not_judged(tmp_path):
     text = report.write_report(make(tmp_path / "run", 60, seeds=3)).read_text()
     assert "**3 of 3 seeds end above their return at the switch, 0 below.**" in text
     assert "chance alone puts 3 on one side in 1 case of 4." in text and "lies above" not in text
+    mixed = report.write_report(make(tmp_path / "mixed", 0, seeds=4)).read_text()
+    assert "of 4 seeds end above" in mixed and " 4 below" not in mixed and "**4 of 4" not in mixed
+    assert "So few support no verdict. Intervals" in mixed
 
 
 @pytest.mark.parametrize(("rate", "words"), [("success", "success rate"), ("completed", "completion rate of subtasks")])
