@@ -166,25 +166,26 @@ class AntMaze:
         return centre + jax.random.uniform(first, (2,), float) + 0.5 * jax.random.uniform(second, (2,), float)
 
     def reset(self, key: Key) -> tuple[AntMazeState, jax.Array]:
-        """The ant at rest pose in the start cell, with noise on qpos and qvel."""
+        """The ant at rest pose in the start cell, with noise on qpos and qvel (D4RL) or on its place (Gymnasium)."""
         key_goal, key_start, key_qpos, key_qvel = jax.random.split(key, 4)
         goal = self.draw_goal(key_goal) if self.goal is None else jnp.asarray(self.goal, float)
         qpos0 = jnp.asarray(self.simulator.qpos0, float)
-        qpos = qpos0 + jax.random.uniform(key_qpos, qpos0.shape, float, -RESET_NOISE, RESET_NOISE)
+        noise = RESET_NOISE if self.kind == "d4rl" else 0.0  # Gymnasium-Robotics moves the start alone
+        qpos = qpos0 + jax.random.uniform(key_qpos, qpos0.shape, float, -noise, noise)
         start = jnp.asarray(centres(self.maze, np.array(START), self.kind), float)
         if self.kind == "gymnasium":
             start += CELL * jax.random.uniform(key_start, (2,), float, -0.25, 0.25)
-        qvel = RESET_NOISE * jax.random.normal(key_qvel, (14,), float)
+        qvel = noise * jax.random.normal(key_qvel, (14,), float)
         return self.place(qpos.at[:2].add(start), qvel, goal)
 
     def step(self, key: Key, state: AntMazeState, action: jax.Array) -> tuple[AntMazeState, Step]:
-        """Five physics steps; terminates at the goal and never for falling over."""
+        """Five physics steps; terminates at the goal and never for falling over. NaN stays NaN, it is no failure."""
         del key
         physics, _ = self.simulator.step(state.physics, action)
         after = AntMazeState(physics, state.goal)
         distance = jnp.sqrt(jnp.sum(jnp.square(physics.qpos[:2] - state.goal)))
         reached = distance <= self.radius
-        reward = jnp.exp(-distance) if self.dense else reached.astype(distance.dtype)
+        reward = jnp.exp(-distance) if self.dense else jnp.where(jnp.isnan(distance), jnp.nan, reached)
         terminated = jnp.bool_(False) if self.continuing else reached
         return after, Step(self._observe(after), reward, terminated, jnp.bool_(False))
 

@@ -26,8 +26,9 @@ def check(env: Environment) -> None:
     Checked, in this order: the spec's numbers; shapes, types and structure of what `reset` and `step` return, traced;
     that `step` leaves the state it was given alone; that compiled copies side by side do what one does alone, so that
     nothing is drawn or kept outside key and state; and over whole episodes of random actions, that numbers are
-    finite, that an end is terminated or truncated and not both, that the time limit is no termination, and that
-    `step` does not reset.
+    finite, that an end is terminated or truncated and not both, that the time limit is no termination, that no reward
+    of a sparse task is below failure's, and that `step` does not reset. A `restart` of its own (fastrl.envs.wrappers)
+    must be a reset where it is told to, and nothing else.
     """
     breach = Breach(_spec(getattr(env, "spec", None)))
     with jax.debug_key_reuse(False):  # to use a key twice is the test
@@ -124,19 +125,37 @@ def _type(leaf: Any) -> str:
 def _alone(env: Environment, breach: Breach) -> tuple[Any, Any]:
     """One copy, not compiled: its arguments left as they are, arrays all through.
 
-    Returns what `reset` and a first step gave, with the key and action of copy 0 of `_episodes`.
+    Returns what `reset` and a first step gave, with the key and action of the last copy of `_episodes`.
     """
-    key, action = _keys(0)[0], _actions(env.spec, 0)[0]
+    key, action = _keys(0)[-1], _actions(env.spec, 0)[-1]
     first = breach.during("reset", env.reset, key)
-    for path, leaf in jax.tree_util.tree_leaves_with_path(first[0]):
-        if not hasattr(leaf, "shape"):
-            where = f"reset's state{jax.tree_util.keystr(path)} is the Python {type(leaf).__name__} {leaf!r}"
-            raise breach(where, "make it an array, such as jnp.int32(0)")
+    _arrays(breach, "reset's state", first[0])
     given = _numbers(first[0])
     stepped = breach.during("step", env.step, key, first[0], action)
+    _arrays(breach, "step's state", stepped[0])
+    _arrays(breach, "step's ", stepped[1]._asdict())
     if not _same(given, _numbers(first[0])):
         raise breach("step changes the state that it was given", "return a new state and leave the old one as it is")
     return first, stepped
+
+
+def _arrays(breach: Breach, what: str, tree: Any) -> None:
+    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+        if not hasattr(leaf, "shape"):
+            where = f"{what}{jax.tree_util.keystr(path)} is the Python {type(leaf).__name__} {leaf!r}"
+            raise breach(where, "make it an array, such as jnp.int32(0) or jnp.bool_(False)")
+
+
+def _restarts(env: Environment, breach: Breach, state: Any, start: jax.Array) -> None:
+    """Its own `restart` from `state`, which `reset` gave with observation `start`."""
+    if (restart := getattr(env, "restart", None)) is None:
+        return
+    key, old, what = jax.random.key(STEPS), start + 1, "restart(key, state, obs, done), which is called for reset,"
+    again = breach.during(what, lambda: restart(key, state, old, jnp.bool_(True))[1])
+    kept = breach.during(what, lambda: restart(key, state, old, jnp.bool_(False)))
+    if not (_same(_numbers(kept), _numbers((state, old))) and _same(_numbers(again), _numbers(env.reset(key)[1]))):
+        fix = "let restart(key, state, obs, done) be reset(key) where done, else (state, obs); or give it another name"
+        raise breach("restart resets where it should not, or not where it should", fix)
 
 
 def _episodes(env: Environment, breach: Breach, first: Any, stepped: Any) -> None:
@@ -146,15 +165,18 @@ def _episodes(env: Environment, breach: Breach, first: Any, stepped: Any) -> Non
     _as_alone(breach, "reset", (state, start), first)
     together = breach.during("step of several copies", step, _keys(0), state, _actions(env.spec, 0))
     _as_alone(breach, "step", together, stepped)
+    if not np.isfinite(np.asarray(start)).all():
+        raise breach("reset's obs is not finite", "start where every number is")
+    _restarts(env, breach, *first)
     obs, alive, noisy = start, np.ones(COPIES, bool), False
     for time in range(1, min(horizon, STEPS) + 1):
         actions = _actions(env.spec, time)
         after, out = step(_keys(time), state, actions)
-        _sound(breach, out, alive, time)
+        _sound(env.spec, breach, out, alive, time)
         ended = alive & np.asarray(out.terminated)
-        if time == horizon and ended.all():
+        if time == horizon and alive.sum() > 1 and ended[alive].all():
             fix = "leave the time limit to spec.horizon, which truncates and keeps the bootstrap"
-            raise breach(f"every episode terminates at step {time}, spec.horizon", fix)
+            raise breach(f"every episode that comes to step {time}, spec.horizon, terminates there", fix)
         done = alive & (ended | np.asarray(out.truncated) | (time == horizon))
         if done.any() or time == 1:  # with other keys: does chance decide what is observed?
             other = step(_keys(STEPS + time), state, actions)[1]
@@ -169,19 +191,23 @@ def _episodes(env: Environment, breach: Breach, first: Any, stepped: Any) -> Non
             return
 
 
-def _sound(breach: Breach, out: Step, alive: np.ndarray, time: int) -> None:
+def _sound(spec: Spec, breach: Breach, out: Step, alive: np.ndarray, time: int) -> None:
     for what, value in (("obs", out.obs), ("reward", out.reward)):
         if not np.isfinite(np.asarray(value)[alive]).all():
             raise breach(f"{what} is not finite at step {time}", "terminate before it is, or bound it")
+    least = np.asarray(out.reward)[alive].min()
+    if spec.sparse and least < spec.failure_reward:
+        fix = "make that the reward of a step without success, or the spec not sparse"
+        raise breach(f"reward is {least:g} at step {time}, below spec.failure_reward, {spec.failure_reward:g}", fix)
     if (alive & np.asarray(out.terminated) & np.asarray(out.truncated)).any():
         fix = "a step that terminates is not truncated: truncated & ~terminated"
         raise breach(f"terminated and truncated are both true at step {time}", fix)
 
 
 def _as_alone(breach: Breach, what: str, together: Any, alone: Any) -> None:
-    """Copy 0 of the compiled `together` is what it is `alone`, but for rounding."""
+    """The last copy of the compiled `together` is what it is `alone`, but for rounding."""
     for copies, expected in zip(_numbers(together), _numbers(alone), strict=True):
-        if not np.allclose(copies[0], expected, rtol=ROUNDING, atol=ROUNDING, equal_nan=True):
+        if not np.allclose(copies[-1], expected, rtol=ROUNDING, atol=ROUNDING, equal_nan=True):
             fix = "draw from the key alone, keep all that changes in the state, and let copies share nothing"
             raise breach(f"{what} gives two results for the same arguments, alone and compiled among copies", fix)
 

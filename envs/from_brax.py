@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from fastrl.errors import unknown
-from fastrl.types import Key, Spec, Step
+from fastrl.types import Key, Spec, Step, UserError
 
 
 @contextlib.contextmanager
@@ -41,9 +41,13 @@ def make(identity: str, backend: str = "generalized") -> "Brax":
         raise unknown("brax environment", identity, known)
     if backend not in BACKENDS:
         raise unknown("brax backend", backend, BACKENDS)
-    with _quiet():
-        env = brax_envs.get_environment(identity, backend=backend)
-        obs_size = jax.eval_shape(env.reset, jax.random.key(0)).obs.size
+    try:
+        with _quiet():
+            env = brax_envs.get_environment(identity, backend=backend)
+            obs_size = jax.eval_shape(env.reset, jax.random.key(0)).obs.size
+    except Exception as error:  # not every task has every backend
+        why = " ".join(str(error).split())
+        raise UserError(f"brax:{identity} cannot be made on backend {backend!r}: {why}") from error
     spec = Spec(
         name=f"brax:{identity}",
         obs_size=obs_size,

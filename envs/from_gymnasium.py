@@ -79,7 +79,7 @@ class Hosted:
 def hosted(spec: Spec, file: str | None, name: str, options: dict[str, Any], timeout: float) -> Hosted:
     """The environment whose simulators are `gymnasium.make(name, **options)`, or function `name` of `file`.
 
-    `timeout`: seconds that a simulator may take for one answer.
+    `timeout`: seconds that a simulator may take for a step.
     """
     if timeout <= 0:
         raise UserError(f"environment {spec.name!r}: timeout is {timeout:g}, it must be above 0 seconds")
@@ -89,7 +89,7 @@ def hosted(spec: Spec, file: str | None, name: str, options: dict[str, Any], tim
 def make(identity: str, *, horizon: int | None = None, timeout: float = 60.0, **options: Any) -> Hosted:
     """Gymnasium's environment `identity` (or `module:identity`, imported first), made with `options`.
 
-    A Dict observation is flattened, its keys in alphabetical order.
+    A Dict observation is flattened in the order of its space: alphabetical, unless that was made of an OrderedDict.
     """
     title = f"gymnasium:{identity}"
     space, action, limit = _look(title, identity, options)
@@ -122,7 +122,7 @@ def _look(title: str, identity: str, options: dict[str, Any]) -> tuple[Any, Box,
     env.close()
     if not _box(space):
         raise UserError(f"environment {title!r} observes {space}; only Box, or Dict of Box, can be used")
-    if not isinstance(action, Box):
+    if not (isinstance(action, Box) and np.issubdtype(action.dtype, np.floating)):
         raise UserError(f"environment {title!r} acts in {action}; only continuous actions (Box) can be used")
     return space, action, limit
 

@@ -21,7 +21,10 @@ def make(identity: str) -> "Gymnax":
     """Gymnax's environment `identity` with its default parameters; its actions must be continuous."""
     if identity not in gymnax.registered_envs:
         raise unknown("gymnax environment", identity, gymnax.registered_envs)
-    env, params = gymnax.make(identity)
+    try:
+        env, params = gymnax.make(identity)
+    except Exception as error:  # some download what they show
+        raise UserError(f"gymnax:{identity} cannot be made: {' '.join(str(error).split())}") from error
     actions = env.action_space(params)
     if not isinstance(actions, spaces.Box):
         raise UserError(

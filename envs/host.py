@@ -7,6 +7,7 @@ workers are a cache: none of their state is in a checkpoint, and none is missed.
 import contextlib
 import dataclasses
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -45,6 +46,7 @@ class Worker:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
+                start_new_session=True,
             )
         self.link = Connection(here.detach())
         self.link.send((sys.path, source))
@@ -64,9 +66,10 @@ class Worker:
         return self.count - 1
 
     def close(self) -> None:
-        """Ends the process, whatever it does."""
+        """Ends the process and those that its simulators have started, whatever they do."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
         self.link.close()
-        self.process.kill()
         self.process.wait()
 
 
@@ -176,8 +179,8 @@ class Pool:
     def _receive(self, worker: Worker, jobs: list[Job]) -> np.ndarray:
         """The results of a worker's jobs [n, W]."""
         try:
-            if not worker.link.poll(self.timeout * len(jobs)):
-                raise self._failed(jobs, f"did not answer within {self.timeout:g} s (raise the timeout)")
+            if not worker.link.poll(self.timeout * sum(max(1, len(job.actions)) for job in jobs)):
+                raise self._failed(jobs, f"took more than {self.timeout:g} s a step (raise the timeout)")
             answer = worker.link.recv()
         except (EOFError, ConnectionResetError):
             code = worker.process.wait()

@@ -15,13 +15,13 @@ HAND = {"pen": (45, 24, 100), "door": (39, 28, 200), "relocate": (39, 30, 200)}
 
 
 def kitchen(task: str, *, horizon: int | None = None, timeout: float = 60.0) -> Hosted:
-    """D4RL's kitchen as WSRL ran it, 280 steps (Cal-QL: 1000). `timeout`: seconds for one answer."""
+    """D4RL's kitchen as WSRL ran it, 280 steps (Cal-QL: 1000). `timeout`: seconds for a step."""
     spec = Spec(f"kitchen-{task}", 60, 9, horizon or 280, "kitchen", BACKEND, subtasks=4)
     return _hosted(spec, "kitchen.py", task, timeout)
 
 
 def adroit(task: str, *, horizon: int | None = None, timeout: float = 60.0) -> Hosted:
-    """Adroit with reward 0 at a success, which ends the episode, else -1. `timeout`: seconds for one answer."""
+    """Adroit with reward 0 at a success, which ends the episode, else -1. `timeout`: seconds for a step."""
     obs, action, steps = HAND[task]
     spec = Spec(f"{task}-binary", obs, action, horizon or steps, "adroit", BACKEND, sparse=True, failure_reward=-1.0)
     return _hosted(spec, "adroit.py", task, timeout)

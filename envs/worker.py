@@ -5,8 +5,11 @@ Imports neither jax nor fastrl, so that it starts fast and holds no accelerator.
 
 import contextlib
 import importlib.util
+import os
+import select
 import signal
 import sys
+import threading
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -34,7 +37,9 @@ class Simulator:
         for action in actions:
             action = action.reshape(self.actions.shape).astype(self.actions.dtype)
             obs, reward, terminated, truncated, _ = self.env.step(action)
-        flat = gymnasium.spaces.flatten(self.observations, obs)
+        flat: Any = gymnasium.spaces.flatten(self.observations, obs)
+        if flat.size != (size := gymnasium.spaces.flatdim(self.observations)):
+            raise ValueError(f"it returned an observation of {flat.size} numbers, and its space has {size}")
         shown = np.concatenate([flat, [reward, terminated, truncated]]).astype(np.float32)
         if not np.isfinite(shown).all():
             raise ValueError("it returned a value that is not finite")
@@ -73,8 +78,17 @@ def serve(link: Connection) -> None:
         link.send(np.stack(shown))
 
 
+def leave_with(descriptor: int) -> None:
+    """Ends this process and what it has started once the other end of a socket is gone, even where a step hangs."""
+    hang_up = select.poll()
+    hang_up.register(descriptor, 0)
+    hang_up.poll()
+    os.killpg(0, signal.SIGKILL)
+
+
 if __name__ == "__main__":
     for number in (signal.SIGINT, signal.SIGTERM):  # the process that asks decides when to end
         signal.signal(number, signal.SIG_IGN)
+    threading.Thread(target=leave_with, args=[int(sys.argv[1])], daemon=True).start()
     with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
         serve(Connection(int(sys.argv[1])))

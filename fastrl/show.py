@@ -20,12 +20,12 @@ from fastrl.recipes.plan import same_sizes
 from fastrl.types import UserError
 
 MUJOCO = {
-    "hopper": "gymnasium:Hopper-v5",
-    "halfcheetah": "gymnasium:HalfCheetah-v5",
-    "walker2d": "gymnasium:Walker2d-v5",
-    "ant": "gymnasium:Ant-v5",
+    "hopper": "gymnasium:Hopper",
+    "halfcheetah": "gymnasium:HalfCheetah",
+    "walker2d": "gymnasium:Walker2d",
+    "ant": "gymnasium:Ant",
 }
-"""Our locomotion tasks as Gymnasium has them, in C MuJoCo."""
+"""Our locomotion tasks as Gymnasium has them, in C MuJoCo, without their version."""
 
 
 def recipe(name: str, env: str) -> str:
@@ -60,7 +60,7 @@ def evaluation(
     """Returns of every seed's deterministic policy, beside those in another simulator where one is named."""
     agent = agents.load(run)
     env, options = _environment(run, agent, env, options)
-    other = None if backend is None else _counterpart(env, backend)
+    other = None if backend is None else _counterpart(env, options, backend)
     played, spec = api.play(agent, env, episodes=episodes, key=seed, **options)
     returns = np.asarray(played.episode_return)
     if other is None:
@@ -70,13 +70,13 @@ def evaluation(
     return _side_by_side({env: returns, other: np.asarray(there.episode_return)}, as_json)
 
 
-def _counterpart(env: str, backend: str) -> str:
-    """The same task in C MuJoCo."""
+def _counterpart(env: str, options: dict[str, Any], backend: str) -> str:
+    """The same task, of the same version, in C MuJoCo."""
     if backend != "mujoco":
         raise UserError(f"unknown --backend {backend!r}; mujoco is the one there is (or leave it out)")
     if env not in MUJOCO:
         raise UserError(f"--backend mujoco has {', '.join(MUJOCO)}, not {env!r}; leave it out")
-    return MUJOCO[env]
+    return f"{MUJOCO[env]}-{options.get('version', 'v5')}"
 
 
 def _returns(env: str, returns: np.ndarray, rates: dict[str, list[float]], as_json: bool) -> str:

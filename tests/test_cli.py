@@ -167,7 +167,7 @@ def test_a_run_its_resume_and_what_can_be_done_with_it(capsys, dataset, monkeypa
     refused(capsys, [*backend, "warp"], "unknown --backend 'warp'; mujoco")
     refused(capsys, [*backend, "mujoco"], "--backend mujoco has hopper, .*, not 'probe-truncation'")
     with monkeypatch.context() as patch:
-        patch.setitem(show.MUJOCO, "probe-truncation", "gymnasium:Probe-v5")
+        patch.setitem(show.MUJOCO, "probe-truncation", "gymnasium:Probe")
         scores = {"probe-truncation": [[5.0, 7.0]], "gymnasium:Probe-v5": [[4.0, 6.0]]}
         there = {env: Episodes(np.array(x), np.full((1, 2), 5), np.ones((1, 2))) for env, x in scores.items()}
         patch.setattr(api, "play", lambda agent, env, **given: (there[env], None))
@@ -198,6 +198,11 @@ def test_a_run_its_resume_and_what_can_be_done_with_it(capsys, dataset, monkeypa
     refused(capsys, [*start, "--from", "r:5"], "has seeds 0 to 1, not 5")
     refused(capsys, ["run", "wsrl", "--env", "pointmaze-umaze", "--from", "r"], "the agent is of probe-truncation")
     refused(capsys, ["evaluate", "r", "--env", "pointmaze-umaze"], "the agent is of probe-truncation")
+
+
+def test_a_task_is_played_beside_its_own_version():
+    assert show._counterpart("ant", {}, "mujoco") == "gymnasium:Ant-v5"
+    assert show._counterpart("ant", {"version": "v4"}, "mujoco") == "gymnasium:Ant-v4"
 
 
 def test_collected_data_can_be_learnt_from(capsys):

@@ -38,7 +38,7 @@ def episodes(env: Environment, algorithm: Algorithm, agent: State, key: Key, cou
         action = algorithm.act(agent, obs, jax.random.fold_in(act_key, t), False)
         keys = jax.random.split(jax.random.fold_in(step_key, t), count)
         state, result = jax.vmap(env.step)(keys, state, action)
-        total = total + living * result.reward
+        total = jnp.where(living, total + result.reward, total)  # what comes after an end may be NaN
         length = length + living
         last = jnp.where(living, result.reward, last)
         living = living & ~(result.terminated | result.truncated)
@@ -72,12 +72,14 @@ def rates(played: Episodes, spec: Spec) -> dict[str, list[float]]:
     """What the papers report of a task besides its return, a number per seed; of many tasks nothing.
 
     `success` is the share of episodes with a step that paid more than failure; `completed` the share of the subtasks
-    that were done at an episode's end (WSRL and Cal-QL on Kitchen: the reward of the last step, divided by 4).
+    that were done at an episode's end (WSRL and Cal-QL on Kitchen: the reward of the last step, divided by 4). NaN
+    where a return is.
     """
     found: dict[str, list[float]] = {}
     if spec.sparse:
         least = spec.failure_reward * np.asarray(played.length, np.float64)
-        found["success"] = (np.asarray(played.episode_return) > least).mean(1).tolist()
+        returns = np.asarray(played.episode_return)
+        found["success"] = np.where(np.isnan(returns), np.nan, returns > least).mean(1).tolist()
     if spec.subtasks:
         found["completed"] = (np.asarray(played.last_reward, np.float64) / spec.subtasks).mean(1).tolist()
     return found

@@ -51,9 +51,7 @@ class Shapes:
     def of(cls, model: mujoco.MjModel, qpos: np.ndarray) -> "Shapes":
         """Places the model at every qpos [T, Q]."""
         moving = np.flatnonzero(model.body_weldid[model.geom_bodyid])
-        long = np.isin(
-            model.geom_type[moving], [int(mujoco.mjtGeom.mjGEOM_CAPSULE), int(mujoco.mjtGeom.mjGEOM_CYLINDER)]
-        )
+        long = np.isin(model.geom_type[moving], LONG)
         half = np.where(long, model.geom_size[moving, 1], 0.0)
         data, ends = mujoco.MjData(model), np.empty((len(qpos), len(moving), 2, 3))
         for time, row in enumerate(qpos):

@@ -16,6 +16,7 @@ from fastrl.engine import manifest, seeds
 from fastrl.engine.enter import Plan
 from fastrl.engine.phase import Phase
 from fastrl.engine.rollout import Task
+from fastrl.envs import host
 from fastrl.envs.wrappers import Rescale, Vector, limited
 from fastrl.errors import unknown
 from fastrl.recipes import agent as agents
@@ -26,6 +27,9 @@ from fastrl.types import Environment, Spec, UserError
 
 ROW_CHUNK = 256
 """Rows of one ensemble product on a CPU; larger batches fall off a cliff there and are split."""
+
+PATIENCE = (host.BACKEND, "timeout")
+"""A backend's option that decides no bits: a simulator that took too long may be given longer."""
 
 RING = 2_000_000
 """Most rows of the ring where `capacity` is not given (WSRL's)."""
@@ -223,7 +227,7 @@ def _identity_of(data: Dataset) -> dict[str, Any]:
 
 def _identity(request: Request, plan: Plan) -> dict[str, Any]:
     """All that decides the bits of a run; a resume must have the same."""
-    task, data = plan.task, plan.dataset
+    task, data, spec = plan.task, plan.dataset, plan.task.spec
     phases = [
         {
             "name": phase.name,
@@ -238,7 +242,7 @@ def _identity(request: Request, plan: Plan) -> dict[str, Any]:
     return {
         "recipe": request.name,
         "env": task.spec.name,
-        "env_options": dict(request.env_options),
+        "env_options": {key: value for key, value in request.env_options.items() if (spec.backend, key) != PATIENCE},
         "dataset": _identity_of(data) if data else None,
         "seeds": plan.seeds,
         "seed": plan.seed,

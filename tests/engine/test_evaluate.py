@@ -22,7 +22,7 @@ CONSTANT = Algorithm(None, act, None)
 
 @dataclasses.dataclass(frozen=True)
 class Lottery:
-    """An episode of 1 to 4 steps, drawn at its reset, that pays the action; it goes on paying after its end."""
+    """An episode of 1 to 4 steps, drawn at its reset, that pays the action, and NaN after its end."""
 
     spec: Spec = dataclasses.field(
         default_factory=lambda: Spec("lottery", 1, 1, horizon=3, action_low=0.0, action_high=8.0)
@@ -34,7 +34,8 @@ class Lottery:
 
     def step(self, key, state, action):
         del key
-        return state - 1, Step(jnp.zeros(1), action[0], state <= 1, jnp.bool_(False))
+        reward = jnp.where(state >= 1, action[0], jnp.nan)
+        return state - 1, Step(jnp.zeros(1), reward, state <= 1, jnp.bool_(False))
 
 
 @pytest.fixture(scope="module")
@@ -104,3 +105,9 @@ def test_an_episode_succeeds_when_a_step_paid_more_than_failure(failure, returns
     played = evaluate.Episodes(np.array([returns]), np.array([[5, 5, 2]]), np.zeros((1, 3)))
     found = evaluate.rates(played, Spec("any", 1, 1, 9, sparse=True, failure_reward=failure))
     assert found["success"] == pytest.approx([expected])
+
+
+def test_an_episode_whose_simulation_broke_is_no_failure():
+    played = evaluate.Episodes(np.array([[1.0, np.nan], [1.0, 0.0]]), np.array([[5, 5], [5, 5]]), np.zeros((2, 2)))
+    first, second = evaluate.rates(played, Spec("any", 1, 1, 9, sparse=True))["success"]
+    assert np.isnan(first) and second == 0.5

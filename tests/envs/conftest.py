@@ -23,8 +23,10 @@ class Odd(gymnasium.Env):
     observation_space = Dict({"late": Box(-9, 9, (2,)), "early": Box(0, 99, (1,))})
     action_space = Box(-1, 1, (1,))
 
-    def __init__(self, fault="", flag="", end=0):
-        self.fault, self.flag, self.end = fault, flag, end
+    def __init__(self, fault="", flag="", end=0, pause=0.0, whole=False):
+        self.fault, self.flag, self.end, self.pause = fault, flag, end, pause
+        if whole:
+            self.action_space = Box(0, 5, (1,), int)
 
     def reset(self, seed=None, options=None):
         super().reset(seed=seed)
@@ -35,6 +37,7 @@ class Odd(gymnasium.Env):
         return {"late": self.place, "early": np.array([self.time])}
 
     def step(self, action):
+        time.sleep(self.pause)
         self.time += 1
         self.place = 0.9 * self.place + action + self.np_random.normal(0, 0.1, 2)
         if self.time == 3 and (not self.flag or os.path.exists(self.flag)):
@@ -48,6 +51,8 @@ class Odd(gymnasium.Env):
             time.sleep(60)
         if self.fault == "nan":
             self.place = self.place * np.nan
+        if self.fault == "shape":
+            self.place = np.zeros(3)
         if self.fault == "exit":
             os._exit(7)
 

@@ -1,3 +1,4 @@
+import dataclasses
 import importlib
 
 import gymnasium
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 
 from fastrl.envs import antmaze, make, names
+from fastrl.envs.mjx import Physics
 from fastrl.types import UserError
 
 NAMES = [name for name in names() if name.startswith("antmaze")]
@@ -67,7 +69,12 @@ def test_gymnasium_physics_is_gymnasium_robotics():
     states, obs = jax.vmap(env.reset)(jax.random.split(jax.random.key(0), 300))
     start, goal = (theirs.cell_rowcol_to_xy(np.array(cell)) for cell in ((1, 1), (6, 6)))
     assert 0.9 < np.abs(np.array(states.env.goal) - goal).max() <= 1.0
-    assert 0.9 < np.abs(np.array(obs)[:, :2] - start).max() <= 1.1
+    assert 0.9 < np.abs(np.array(obs)[:, :2] - start).max() <= 1.0
+    module = importlib.import_module("gymnasium_robotics.envs.maze.ant_maze_v4")
+    ant = module.AntMazeEnv(maze_map=maps.MEDIUM_MAZE_DIVERSE_GR)
+    for seed in range(2):  # nothing else is random there
+        seen, _ = ant.reset(seed=seed)
+        np.testing.assert_allclose(obs[:, 2:], np.tile(seen["observation"][:27], (300, 1)), atol=1e-6)
     assert env.env.radius == 0.45 and env.env.simulator.timestep == 0.01
 
 
@@ -79,6 +86,25 @@ def test_options():
     assert env.spec.obs_size == 31 and not env.spec.sparse
     with pytest.raises(UserError, match="did you mean 'd4rl'"):
         make("antmaze-umaze", physics="d4rx")
+
+
+@pytest.mark.parametrize(("physics", "radius"), [("d4rl", 0.5), ("gymnasium", 0.45)])
+def test_the_goal_pays_and_ends_and_a_lost_state_is_no_failure(physics, radius):
+    class Still:
+        qpos0, step = np.zeros(15), staticmethod(lambda state, action: (state, state))
+
+    def step(env, distance, **options):
+        env = dataclasses.replace(env, simulator=Still(), **options)
+        state = antmaze.AntMazeState(Physics(jnp.zeros(15).at[1].set(distance), jnp.zeros(14), None), jnp.zeros(2))
+        return env.step(jax.random.key(0), state, jnp.zeros(8))[1]
+
+    env = make("antmaze-umaze", physics=physics).env
+    for distance, reached in ((radius - 1e-4, True), (radius + 1e-4, False)):
+        out = step(env, distance)
+        assert (out.reward, out.terminated, out.truncated) == (reached, reached, False)
+        out = step(env, distance, dense=True, continuing=True)
+        assert abs(out.reward - np.exp(-distance)) < 1e-6 and not out.terminated
+    assert np.isnan(step(env, np.nan).reward)
 
 
 @pytest.mark.slow

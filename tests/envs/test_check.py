@@ -158,9 +158,57 @@ class ResetsToItsStart(Slide):
 
 
 class LimitTerminates(Slide):
+    """For those that come so far."""
+
     def step(self, key, state, action):
-        state, step = super().step(key, state, 0 * action)
-        return state, step._replace(terminated=state["time"] >= self.spec.horizon)
+        state, step = super().step(key, state, 0.15 * action + 0.2 * (action > 0.9))
+        return state, step._replace(terminated=step.terminated | (state["time"] >= self.spec.horizon))
+
+
+class StartsNowhere(Slide):
+    def reset(self, key):
+        state, obs = super().reset(key)
+        return state, obs * jnp.nan
+
+
+class PythonBool(Slide):
+    def step(self, key, state, action):
+        state, step = super().step(key, state, action)
+        return state, step._replace(truncated=False)
+
+
+class CopiesLeak(Slide):
+    """Every copy but the first is paid what the one before it is."""
+
+    def step(self, key, state, action):
+        def leak(reward):
+            return np.append(reward[:1], reward[:-1]) if reward.ndim else reward
+
+        def behind(reward):
+            shape = jax.ShapeDtypeStruct((), jnp.float32)
+            return jax.pure_callback(leak, shape, reward, vmap_method="broadcast_all")
+
+        return self.changed(key, state, action, reward=behind)
+
+
+class BelowFailure(Slide):
+    """Pays 0 or -1 and does not say so."""
+
+    def __init__(self):
+        super().__init__(dataclasses.replace(SPEC, sparse=True))
+
+    def step(self, key, state, action):
+        return self.changed(key, state, action, reward=lambda reward: jnp.where(reward < -1, 0.0, -1.0))
+
+
+class RestartsAlways(Slide):
+    def restart(self, key, state, obs, done):
+        return self.reset(key)
+
+
+class RestartIsSomethingElse(Slide):
+    def restart(self):
+        """Of the motor."""
 
 
 BROKEN = [
@@ -180,7 +228,13 @@ BROKEN = [
     (NotANumber, "reward is not finite at step"),
     (ResetsItself, "ends an episode with an observation of a new one"),
     (ResetsToItsStart, "ends an episode with an observation of a new one"),
-    (LimitTerminates, "every episode terminates at step 20, spec.horizon; leave the time limit"),
+    (LimitTerminates, "every episode that comes to step 20, spec.horizon, terminates there; leave the time limit"),
+    (StartsNowhere, "reset's obs is not finite; start"),
+    (PythonBool, r"step's \['truncated'\] is the Python bool False; make it an array"),
+    (CopiesLeak, "step gives two results for the same arguments, alone and compiled among copies"),
+    (BelowFailure, "reward is -1 at step 1, below spec.failure_reward, 0; make that"),
+    (RestartsAlways, "restart resets where it should not, or not where it should; let restart"),
+    (RestartIsSomethingElse, "which is called for reset, fails with TypeError"),
 ]
 
 

@@ -52,6 +52,7 @@ def test_every_step_is_braxs_to_the_bit_without_a_reset():
     [
         ("brax:antt", {}, "unknown brax environment 'antt'; did you mean 'ant'"),
         ("brax:ant", {"backend": "sprng"}, "unknown brax backend 'sprng'; did you mean 'spring'"),
+        ("brax:swimmer", {"backend": "mjx"}, "brax:swimmer cannot be made on backend 'mjx': Unsupported backend: mjx."),
         ("brax:ant", {"bakend": "spring"}, "no option 'bakend': did you mean 'backend'"),
     ],
 )

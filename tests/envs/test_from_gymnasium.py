@@ -106,6 +106,11 @@ def test_what_cannot_be_used_is_refused_in_one_line(name, options, message):
     assert "\n" not in str(caught.value)
 
 
+def test_whole_numbers_are_no_continuous_actions(odd):
+    with pytest.raises(UserError, match=r"acts in Box\(0, 5, \(1,\), int64\); only continuous actions"):
+        envs.make(f"gymnasium:{odd}", whole=True)
+
+
 @pytest.mark.slow
 def test_seeds_side_by_side_see_the_episodes_of_seeds_one_after_another(tiny):
     options = {**tiny, "env": PENDULUM, "env_options": {"horizon": 10}, "eval_episodes": 3}

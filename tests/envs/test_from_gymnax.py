@@ -103,6 +103,15 @@ def test_what_cannot_be_made_is_one_line(name, match):
     assert "\n" not in str(caught.value)
 
 
+def test_a_task_that_cannot_be_built_is_one_line(monkeypatch):
+    def offline(identity):
+        raise OSError("no\nnetwork")
+
+    monkeypatch.setattr(gymnax, "make", offline)
+    with pytest.raises(UserError, match="gymnax:MNISTBandit-bsuite cannot be made: no network"):
+        fastrl.make("gymnax:MNISTBandit-bsuite")
+
+
 @pytest.mark.slow
 def test_a_run_on_a_gymnax_task(tiny, quick):
     options = {name: value for name, value in tiny.items() if name not in ("cql_actions", "pretrain_steps")}

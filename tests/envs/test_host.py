@@ -1,3 +1,8 @@
+import fcntl
+import subprocess
+import sys
+import time
+
 import gymnasium
 import numpy as np
 import pytest
@@ -85,7 +90,8 @@ def test_episodes_left_before_their_end_do_not_pile_up(pool, monkeypatch):
         ("raise", r"odd: copy 1, step 3 of the episode of seed 6, raised RuntimeError: out of fuel; .* --resume"),
         ("nan", "copy 1, step 3 of the episode of seed 6, raised ValueError: it returned a value that is not finite"),
         ("exit", "step 3 of the episode of seed 6, ended its process with exit code 7"),
-        ("hang", r"step 3 of the episode of seed 6, did not answer within 0.5 s \(raise the timeout\)"),
+        ("hang", r"step 3 of the episode of seed 6, took more than 0.5 s a step \(raise the timeout\)"),
+        ("shape", "step 3 .*, raised ValueError: it returned an observation of 4 numbers, and its space has 3"),
     ],
 )
 def test_a_failure_is_told_in_one_line(odd, fault, message):
@@ -102,3 +108,67 @@ def test_a_failure_is_told_in_one_line(odd, fault, message):
     pool.timeout = 30.0
     assert np.isfinite(ask(pool, NAMES, 2, ACTIONS)).all()  # other processes, the same episode
     host.close()
+
+
+def test_an_episode_played_again_has_the_time_of_all_its_steps(odd):
+    pool = Pool("odd", (None, odd, {"pause": 0.1}), width=6, timeout=30.0)
+    ask(pool, NAMES, 1, ACTIONS)
+    pool.timeout = 0.4
+    assert np.isfinite(ask(pool, NAMES, 8, -ACTIONS)).all()  # 0.8 s
+    pool.close()
+
+
+HELD = """
+import fcntl, os, time
+import gymnasium
+from gymnasium.spaces import Box
+
+class Held(gymnasium.Env):
+    observation_space = action_space = Box(-1, 1, (1,))
+
+    def __init__(self, path):
+        self.file = open(path, "w")
+        fcntl.flock(self.file, fcntl.LOCK_EX)
+
+    def reset(self, seed=None, options=None):
+        os.fork()  # a simulator's own process, which holds the file too
+        time.sleep(60)
+"""
+ASKS = """
+import sys
+import numpy as np
+from fastrl.envs.host import Pool
+Pool("held", (sys.argv[1], "Held", {"path": sys.argv[2]}), 4, 60.0)(np.zeros((1, 3), int), np.zeros((1, 1, 1)))
+"""
+
+
+def held(file):
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    fcntl.flock(file, fcntl.LOCK_UN)
+    return False
+
+
+def soon(condition):
+    end = time.monotonic() + 20
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.05)
+    return condition()
+
+
+def test_no_process_outlives_its_pool_or_a_killed_parent(tmp_path):
+    script, lock = tmp_path / "held.py", tmp_path / "lock"
+    script.write_text(HELD)
+    with lock.open("w") as file:
+        parent = subprocess.Popen([sys.executable, "-c", ASKS, str(script), str(lock)])
+        assert soon(lambda: held(file))
+        parent.kill()
+        parent.wait()
+        assert soon(lambda: not held(file)), "a simulator that hangs, and what it started"
+        pool = Pool("held", (str(script), "Held", {"path": str(lock)}), 4, 3.0)
+        pool(np.zeros((1, 3), int), np.zeros((1, 1, 1)))
+        assert soon(lambda: not held(file)), "after a failure"
+    with pytest.raises(UserError, match="took more than 3 s a step"):
+        host.check()

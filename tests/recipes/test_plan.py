@@ -7,6 +7,7 @@ import pytest
 from fastrl import envs
 from fastrl.config import SAC, CalQL
 from fastrl.data.datasets import Dataset
+from fastrl.recipes import names
 from fastrl.recipes import plan as plans
 from fastrl.recipes.agent import Agent
 from fastrl.types import UserError
@@ -143,3 +144,13 @@ def test_a_start_replaces_the_offline_phase_and_is_part_of_the_identity(plan_of,
 def test_options_are_split_by_where_they_belong():
     run, algorithm = plans.split_options({"seeds": 2, "utd": 7, "expectile": 0.9})
     assert run.seeds == 2 and algorithm == {"utd": 7, "expectile": 0.9}
+
+
+def test_a_simulator_may_be_given_more_time_on_resume():
+    options, overrides = plans.split_options({"steps": 6000})
+    asked = plans.Request("sac", names.find("sac"), "gymnasium:Pendulum-v1", options=options, overrides=overrides)
+    found = [
+        plans.make(dataclasses.replace(asked, env_options=given))[1]["env_options"]
+        for given in ({"g": 9.0}, {"g": 9.0, "timeout": 5.0})
+    ]
+    assert found == [{"g": 9.0}] * 2
