@@ -26,6 +26,16 @@ def _quiet() -> Iterator[None]:
         yield
 
 
+@contextlib.contextmanager
+def _theirs(failure: str) -> Iterator[None]:
+    """Calls into brax: quietly, and what it raises is one line."""
+    try:
+        with _quiet():
+            yield
+    except Exception as error:
+        raise UserError(f"{failure}: {' '.join(str(error).split())}") from error
+
+
 with _quiet():
     from brax import envs as brax_envs
 
@@ -41,13 +51,9 @@ def make(identity: str, backend: str = "generalized") -> "Brax":
         raise unknown("brax environment", identity, known)
     if backend not in BACKENDS:
         raise unknown("brax backend", backend, BACKENDS)
-    try:
-        with _quiet():
-            env = brax_envs.get_environment(identity, backend=backend)
-            obs_size = jax.eval_shape(env.reset, jax.random.key(0)).obs.size
-    except Exception as error:  # not every task has every backend
-        why = " ".join(str(error).split())
-        raise UserError(f"brax:{identity} cannot be made on backend {backend!r}: {why}") from error
+    with _theirs(f"brax:{identity} cannot be made on backend {backend!r}"):  # not every task has every backend
+        env = brax_envs.get_environment(identity, backend=backend)
+        obs_size = jax.eval_shape(env.reset, jax.random.key(0)).obs.size
     spec = Spec(
         name=f"brax:{identity}",
         obs_size=obs_size,
@@ -67,14 +73,14 @@ class Brax:
 
     def reset(self, key: Key) -> tuple[Any, jax.Array]:
         """Brax's reset: (its state, obs [O])."""
-        with _quiet():
+        with _theirs(f"{self.spec.name} cannot be reset on {self.spec.backend}"):
             state = _kept(self.env.reset(key))
         return state, state.obs
 
     def step(self, key: Key, state: Any, action: jax.Array) -> tuple[Any, Step]:
         """Brax's step, which draws no random numbers; brax's `done` is a termination."""
         del key
-        with _quiet():
+        with _theirs(f"{self.spec.name} cannot be stepped on {self.spec.backend}"):
             after = _kept(self.env.step(state.replace(metrics={}), action))
         return after, Step(after.obs, after.reward, after.done > 0, jnp.bool_(False))
 

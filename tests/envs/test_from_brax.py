@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import fastrl
+from fastrl.envs.from_brax import Brax
 from fastrl.envs.wrappers import Timed
 from fastrl.types import Spec, UserError
 
@@ -59,6 +60,21 @@ def test_every_step_is_braxs_to_the_bit_without_a_reset():
 def test_what_cannot_be_made_is_one_line(name, options, match):
     with pytest.raises(UserError, match=match):
         fastrl.make(name, **options)
+
+
+def test_a_task_that_brax_cannot_step_is_one_line():
+    """With jax 0.10.2, brax 0.14.2's swimmer asks for an argument that `jnp.clip` has no longer."""
+
+    class Broken:
+        def step(self, state, action):
+            raise TypeError("clip() got an unexpected\nkeyword argument 'a_min'")
+
+    env = Brax(Spec("brax:swimmer", 4, 1, 1000, backend="brax generalized"), Broken())
+    state = brax_envs.State(None, jnp.zeros(4), jnp.zeros(()), jnp.zeros(()))
+    with pytest.raises(
+        UserError, match=r"brax:swimmer cannot be stepped on brax generalized: clip\(\) got an unexpect"
+    ):
+        env.step(jax.random.key(0), state, jnp.zeros(1))
 
 
 @pytest.mark.slow
