@@ -26,7 +26,7 @@ from fastrl.recipes import agent as agents
 from fastrl.recipes.behaviour import Behaviour, Snapshot
 
 AGES = {
-    "ant": (20_000, 100_000, 300_000, 1_000_000),
+    "ant": (40_800, 98_400, 152_800, 293_600, 900_800),
     "ant-walk": (28_000, 188_000),
     "hopper": (11_200, 37_600, 74_400, 137_600, 151_200),
     "walker2d": (21_600, 69_200, 130_400, 148_800, 238_800),
