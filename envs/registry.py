@@ -127,6 +127,10 @@ def make(name: str, *, horizon: int | None = None, **options: Any) -> Environmen
     if horizon is not None and "horizon" in known:
         options["horizon"] = horizon
     env = entry(**options)
+    if not hasattr(env, "spec"):
+        raise UserError(
+            f"environment {name!r} has no spec; give it a fastrl.Spec(name, obs_size, action_size, horizon)"
+        )
     return TimeLimit(env, env.spec.horizon if horizon is None else horizon)
 
 

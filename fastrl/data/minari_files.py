@@ -56,7 +56,8 @@ def fetch(identity: str, root: Path | None, download: bool) -> Path:
         return folder
     if not download:
         raise UserError(
-            f"{identity}: no such file, and no Minari dataset in {folder.parent}; run `minari download {identity}`"
+            f"{identity}: no such file, and no Minari dataset in {folder.parent}; "
+            "fetch it with `minari download`, or give a run --download"
         )
     if root is not None:
         raise UserError(f"{identity}: is not in {root}; leave the folder out to download to Minari's own")

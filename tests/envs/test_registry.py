@@ -54,6 +54,9 @@ def test_an_environment_of_your_own_gets_a_name_and_a_time_limit():
     assert make("my-probe", horizon=7).spec.horizon == 7
     with pytest.raises(UserError, match="registered already"):
         register("hopper", constant)
+    register("no-spec", object)
+    with pytest.raises(UserError, match=r"'no-spec' has no spec; give it a fastrl.Spec"):
+        make("no-spec")
 
 
 @pytest.mark.parametrize("name", names())
