@@ -4,6 +4,8 @@ import difflib
 import functools
 import importlib
 import inspect
+import numbers
+import typing
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
@@ -12,6 +14,15 @@ from fastrl.errors import unknown
 from fastrl.types import Environment, UserError
 
 Factory = Callable[..., Environment]
+
+KINDS: dict[Any, tuple[type, str]] = {
+    bool: (bool, "true or false"),
+    int: (numbers.Integral, "a whole number"),
+    float: (numbers.Real, "a number"),
+    str: (str, "text"),
+    type(None): (type(None), "none"),
+}
+"""Plain types of options, what values of them are, and their words."""
 
 
 class Row(NamedTuple):
@@ -109,11 +120,17 @@ def make(name: str, *, horizon: int | None = None, **options: Any) -> Environmen
         if option not in known and not open_ended:
             hint = _nearest(option, [*known, "horizon"])
             raise UserError(f"environment {name!r} has no option {option!r}{hint}")
+    for option, value in {"horizon": horizon, **options}.items():
+        _check_kind(name, option, value, known[option].annotation if option in known else int | None)
     if horizon is not None and horizon < 1:
         raise UserError(f"environment {name!r}: horizon is {horizon}, it must be at least 1")
     if horizon is not None and "horizon" in known:
         options["horizon"] = horizon
     env = entry(**options)
+    if not hasattr(env, "spec"):
+        raise UserError(
+            f"environment {name!r} has no spec; give it a fastrl.Spec(name, obs_size, action_size, horizon)"
+        )
     return TimeLimit(env, env.spec.horizon if horizon is None else horizon)
 
 
@@ -125,9 +142,21 @@ def _factory(name: str) -> Factory:
         return _REGISTERED[name]
     if colon and prefix in ADAPTERS:
         return functools.partial(_imported(ADAPTERS[prefix][0]), identity)
+    if colon and prefix in names():
+        raise UserError(f"environment {prefix!r} stands alone; its options follow, as in --env-option KEY=VALUE")
     if colon:
         raise unknown("prefix of an environment", prefix, ADAPTERS, "fastrl envs lists them")
     raise UserError(f"unknown environment {name!r}{_nearest(name, names())}")
+
+
+def _check_kind(name: str, option: str, value: Any, annotation: Any) -> None:
+    """Refuses a value of another type where the option is a flag, a number or a text; an int is a float as well."""
+    kinds = typing.get_args(annotation) or (annotation,)
+    if not set(kinds) <= KINDS.keys():
+        return
+    if not any(isinstance(value, KINDS[kind][0]) and isinstance(value, bool) == (kind is bool) for kind in kinds):
+        wanted = " or ".join(KINDS[kind][1] for kind in kinds)
+        raise UserError(f"environment {name!r}: option {option} is {value!r}, it must be {wanted}")
 
 
 def _imported(entry: str) -> Factory:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -132,13 +132,24 @@ def evaluate(
 
 
 def play(
-    agent: str | Path | Agent, env: str | Environment, *, episodes: int, key: int, **env_options: Any
+    agent: str | Path | Agent,
+    env: str | Environment,
+    *,
+    episodes: int,
+    key: int,
+    tell: Callable[[str], None] | None = None,
+    **env_options: Any,
 ) -> tuple[evaluation.Episodes, Spec]:
-    """Whole episodes of the deterministic policy of every seed, and the spec of where they were played."""
+    """Whole episodes of the deterministic policy of every seed, and the spec of where they were played.
+
+    `tell` hears of it before it begins.
+    """
     agent = agent if isinstance(agent, Agent) else agents.load(agent)
     environment = plans.environment(env, env_options)
     assert environment is not None
     plans.same_sizes(agent.spec, environment.spec)
+    if tell is not None:
+        tell(f"playing {episodes} episodes of {agent.seeds} seeds in {environment.spec.name}")
     program = evaluation.program(environment, agent.algorithm, episodes, seeds.side_by_side("auto"))
     result = jax.block_until_ready(jax.jit(program)(agent.state, seeds.keys(key, agent.seeds), jnp.int32(0)))
     host.close()

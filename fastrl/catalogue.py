@@ -1,6 +1,6 @@
 """What `fastrl envs` prints: every environment in a line, or one in full. Imports no simulator for the list."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from fastrl import envs
@@ -22,13 +22,14 @@ def listing() -> str:
         row = registry.row(name)
         rows.append((name, str(row.obs_size), str(row.action_size), str(row.horizon), row.backend, row.domain))
     table = aligned(("name", "obs", "action", "horizon", "backend", "defaults of"), rows)
-    others = "\n".join(f"{prefix + ':ID':10}  {meaning}" for prefix, (_, meaning) in sorted(registry.ADAPTERS.items()))
+    others = "\n".join(f"{prefix + ':ID':12}  {meaning}" for prefix, (_, meaning) in sorted(registry.ADAPTERS.items()))
     return f"{table}\n\n{others}\n\nfastrl envs NAME shows one with its options and checks that it keeps the protocol."
 
 
-def entry(name: str) -> str:
+def entry(name: str, tell: Callable[[str], None]) -> str:
     """One environment: its spec, its options with their defaults, and that `envs.check` finds nothing."""
     env = envs.make(name)
+    tell(f"checking the protocol of {name}; compiling takes most of the time, up to a minute")
     envs.check(env)
     spec, options = env.spec, registry.options(name)
     low, high = (_numbers(bound) for bound in (spec.action_low, spec.action_high))
@@ -39,14 +40,15 @@ def entry(name: str) -> str:
         "backend": spec.backend,
         "defaults of": spec.domain,
         "measured by": _measured(spec),
-        "options": " ".join(f"{key}={value!r}" for key, value in {"horizon": spec.horizon, **options}.items()),
-        "collect": ", ".join(_collected(name)),
+        "options": " ".join(f"{key}={value!r}" for key, value in {"horizon": spec.horizon, **options}.items())
+        + "  (--env-option KEY=VALUE)",
+        "collect": ", ".join(collected(name)),
         "protocol": "kept",
     }
     return "\n".join([name, *(f"  {key:11}  {value}" for key, value in lines.items())])
 
 
-def _collected(name: str) -> list[str]:
+def collected(name: str) -> list[str]:
     """What `fastrl collect --behaviour` takes."""
     from fastrl.recipes import behaviour
 

@@ -182,7 +182,7 @@ def envs(words: Sequence[str]) -> int:
         prepare()
     from fastrl import catalogue
 
-    print(catalogue.listing() if found.env is None else catalogue.entry(found.env))
+    print(catalogue.listing() if found.env is None else catalogue.entry(found.env, datasets_cli.tell))
     return 0
 
 
@@ -218,8 +218,12 @@ def demo(words: Sequence[str]) -> int:
 
 def bench(words: Sequence[str]) -> int:
     """Speed of this machine, as JSON lines."""
-    parser = _parser("bench", "Measures learner, whole loop and memory on this machine; prints JSON lines.")
-    parser.add_argument("what", nargs="?", default="all", metavar="WHAT", help="learner, loop, memory (default: all)")
+    parser = _parser(
+        "bench", "Measures learner, whole loop, memory and environments on this machine; prints JSON lines."
+    )
+    parser.add_argument(
+        "what", nargs="?", default="all", metavar="WHAT", help="learner, loop, memory, environments (default: all)"
+    )
     parser.add_argument("--launches", type=int, default=1, metavar="N", help="processes of each (default: 1)")
     found = parser.parse(words)
     from fastrl.benchmarks import suite

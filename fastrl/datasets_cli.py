@@ -69,7 +69,7 @@ def _list(words: Sequence[str], prepare: Callable[[], None]) -> int:
     from fastrl.data.sources import Source
 
     if missing := [folder for folder in folders if not folder.is_dir()]:
-        raise UserError(f"{missing[0]}: no such folder; `fastrl datasets describe` takes a file")
+        raise UserError(f"{missing[0]}: no such folder, and none of {', '.join(VERBS)}; name a folder or one of these")
     rows, skipped = [], []
     for place in folders or [Path("."), minari_files.local_root()]:
         for path in _found(place):

@@ -63,7 +63,7 @@ def collect(words: Sequence[str], prepare: Prepare) -> int:
     parser.add_argument("env", metavar="ENV", help="environment (fastrl envs lists them)")
     parser.add_argument("out", metavar="FILE", help="HDF5 file to write; must not exist")
     who = "scripted (mazes), random, or a level of locomotion: medium-replay, medium, expert"
-    parser.add_argument("--behaviour", default="scripted", metavar="WHO", help=f"{who} (default: scripted)")
+    parser.add_argument("--behaviour", metavar="WHO", help=f"{who} (default: scripted)")
     parser.add_argument("--steps", type=int, default=10_000, metavar="N", help="transitions (default: 10000)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="base of the random streams (default: 0)")
     meaning = "std of the noise on actions (default: 1.0 where scripted, in AntMaze 0.2, 0.0 on a policy's)"

@@ -1,5 +1,6 @@
 """Plays a trained policy and writes the film, and for mazes the picture of its ways. Trains nothing."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,19 @@ from fastrl.types import Environment, UserError
 
 
 def render(
-    agent: Agent, env: str | Environment, out: str | Path, *, episodes: int = 3, key: int = 0, **env_options: Any
+    agent: Agent,
+    env: str | Environment,
+    out: str | Path,
+    *,
+    episodes: int = 3,
+    key: int = 0,
+    tell: Callable[[str], None] | None = None,
+    **env_options: Any,
 ) -> list[Path]:
     """Writes a GIF of `episodes` of the deterministic policy of the agent's first seed; returns what was written.
 
-    Among walls there is a PNG of the ways beside it. Raises `UserError` where the environment has no MuJoCo model, and
-    where a file would be overwritten.
+    Among walls there is a PNG of the ways beside it. `tell` hears of it first. Raises `UserError` where the environment
+    has no MuJoCo model, and where a file would be overwritten.
     """
     environment: Any = plans.environment(env, env_options)
     plans.same_sizes(agent.spec, environment.spec)
@@ -36,6 +44,8 @@ def render(
         if path.exists():
             raise UserError(f"--out {target}: {path} exists; name another file")
     model, seconds = _model(environment)
+    if tell is not None:
+        tell(f"playing and drawing {episodes} episodes in {environment.spec.name}")
     clips = play(agent, environment, episodes, key)
     title = environment.spec.name
     manifest.replace(target, film.film(model, clips, seconds, title))

@@ -7,10 +7,12 @@ from typing import Any
 import numpy as np
 
 from fastrl import api, envs, presets, render
-from fastrl.catalogue import aligned
+from fastrl.catalogue import aligned, collected
 from fastrl.config import RunOptions
 from fastrl.data import d4rl
+from fastrl.datasets_cli import tell
 from fastrl.engine import collect, commute, evaluate, folder, plot, report, statistics
+from fastrl.engine.progress import Progress
 from fastrl.recipes import agent as agents
 from fastrl.recipes import behaviour as behaviours
 from fastrl.recipes import names
@@ -59,15 +61,16 @@ def evaluation(
 ) -> str:
     """Returns of every seed's deterministic policy, beside those in another simulator where one is named."""
     agent = agents.load(run)
+    seeds = list(map(str, range(agent.seeds))) if Path(run).exists() else [run.rpartition(":")[2]]
     env, options = _environment(run, agent, env, options)
     other = None if backend is None else _counterpart(env, options, backend)
-    played, spec = api.play(agent, env, episodes=episodes, key=seed, **options)
+    played, spec = api.play(agent, env, episodes=episodes, key=seed, tell=tell, **options)
     returns = np.asarray(played.episode_return)
     if other is None:
-        return _returns(env, returns, evaluate.rates(played, spec), as_json)
+        return _returns(env, returns, evaluate.rates(played, spec), as_json, seeds)
     limit = {"horizon": options["horizon"]} if "horizon" in options else {}
-    there, _ = api.play(agent, other, episodes=episodes, key=seed, **limit)
-    return _side_by_side({env: returns, other: np.asarray(there.episode_return)}, as_json)
+    there, _ = api.play(agent, other, episodes=episodes, key=seed, tell=tell, **limit)
+    return _side_by_side({env: returns, other: np.asarray(there.episode_return)}, as_json, seeds)
 
 
 def _counterpart(env: str, options: dict[str, Any], backend: str) -> str:
@@ -79,27 +82,27 @@ def _counterpart(env: str, options: dict[str, Any], backend: str) -> str:
     return f"{MUJOCO[env]}-{options.get('version', 'v5')}"
 
 
-def _returns(env: str, returns: np.ndarray, rates: dict[str, list[float]], as_json: bool) -> str:
+def _returns(env: str, returns: np.ndarray, rates: dict[str, list[float]], as_json: bool, seeds: list[str]) -> str:
     means, episodes = returns.mean(1), returns.shape[1]
     if as_json:
         found = {"return": means.tolist(), "std": returns.std(1).tolist(), **rates}
         return json.dumps({"env": env, "episodes": episodes, **found})
     columns = [means, returns.std(1), *rates.values()]
-    rows = [(str(i), *(f"{column[i]:.3f}" for column in columns)) for i in range(len(means))]
+    rows = [(seed, *(f"{column[i]:.3f}" for column in columns)) for i, seed in enumerate(seeds)]
     low, high = statistics.stratified_bootstrap(means[:, None])
     table = aligned(("seed", "mean return", "std", *rates), rows)
     interval = f" [{low:.3f}, {high:.3f}]" if len(means) > 1 else ""
     return f"{table}\nIQM over seeds {statistics.iqm(means[:, None]):.3f}{interval}, {episodes} episodes each"
 
 
-def _side_by_side(returns: dict[str, np.ndarray], as_json: bool) -> str:
+def _side_by_side(returns: dict[str, np.ndarray], as_json: bool, names: list[str]) -> str:
     """One agent in several simulators: intervals are over episodes, seed by seed, as the agents are the same."""
     if as_json:
-        return "\n".join(_returns(env, each, {}, True) for env, each in returns.items())
+        return "\n".join(_returns(env, each, {}, True, names) for env, each in returns.items())
     seeds, episodes = next(iter(returns.values())).shape
     header = ("seed", *(word for env in returns for word in (env, "std")))
     rows = [
-        (str(i), *(f"{x:.3f}" for each in returns.values() for x in (each[i].mean(), each[i].std())))
+        (names[i], *(f"{x:.3f}" for each in returns.values() for x in (each[i].mean(), each[i].std())))
         for i in range(seeds)
     ]
     lines = [aligned(header, rows)]
@@ -113,25 +116,34 @@ def film(run: str, env: str | None, options: dict[str, Any], episodes: int, seed
     """Draws episodes of a policy and names the files."""
     agent = agents.load(run)
     env, options = _environment(run, agent, env, options)
-    return "\n".join(map(str, render.render(agent, env, out, episodes=episodes, key=seed, **options)))
+    return "\n".join(map(str, render.render(agent, env, out, episodes=episodes, key=seed, tell=tell, **options)))
 
 
 def collection(env: str, out: str, found: Any, options: dict[str, Any]) -> str:
     """Collects a dataset and says what it is."""
-    if found.steps <= 0:
-        raise UserError(f"--steps must be above 0, not {found.steps}")
-    if Path(out).exists():
-        raise UserError(f"{out} exists; name another file")
-    given = {"noise": found.noise, "copies": found.num_envs or 1, "options": options}
-    if found.policy:
-        parts = _policies(env, found, given)
-    elif found.behaviour in behaviours.LEVELS:
-        parts = [_level(env, found, given)]
-    else:
-        walk = behaviours.walker() if found.behaviour == "scripted" and env.startswith("antmaze-") else None
-        parts = [
-            collect.collect(env, steps=found.steps, seed=found.seed, behaviour=found.behaviour, walk=walk, **given)
-        ]
+    for option in ("steps", "num_envs"):
+        if (value := getattr(found, option)) is not None and value <= 0:
+            raise UserError(f"--{option.replace('_', '-')} must be above 0, not {value}")
+    if not out.endswith(d4rl.SUFFIXES):
+        raise UserError(f"{out} is no HDF5 file; name one that ends in .hdf5")
+    d4rl.check_new(Path(out))
+    who: Any = found.behaviour or "scripted"
+    if found.policy and found.behaviour:
+        raise UserError(f"--policy and --behaviour {who} both say who acts; leave one out")
+    if not found.policy and envs.known(env) and who not in (known := collected(env)):
+        raise UserError(f"{env} has no behaviour {who!r}; --behaviour takes {', '.join(known)}, --policy an agent")
+    progress = Progress()
+    given = {"noise": found.noise, "copies": found.num_envs or 1, "options": options, "progress": progress}
+    try:
+        if found.policy:
+            parts = _policies(env, found, given)
+        elif who in behaviours.LEVELS:
+            parts = [_level(env, found, given)]
+        else:
+            walk = behaviours.walker() if who == "scripted" and env.startswith("antmaze-") else None
+            parts = [collect.collect(env, steps=found.steps, seed=found.seed, behaviour=who, walk=walk, **given)]
+    finally:
+        progress.close()
     arrays = {field: np.concatenate([part[field] for part in parts]) for field in parts[0]}
     d4rl.write(out, arrays)
     goes_on = "infos/goal" in arrays  # AntMaze's episodes do not end at a goal: terminals come in runs
@@ -177,5 +189,7 @@ def comparison(runs: list[str], out: str) -> str:
         folder.read_config(Path(run))
     if Path(out).exists():
         raise UserError(f"--out {out} exists; name another file")
+    if Path(out).suffix != ".png":
+        raise UserError(f"--out {out} is no .png; pictures are PNGs, name one")
     plot.curves([Path(run) for run in runs], Path(out))
     return f"{report.table([Path(run) for run in runs])}\n{out}"

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import fastrl
-from fastrl import api, cli, presets, show
+from fastrl import api, cli, datasets_cli, presets, show
 from fastrl.engine.evaluate import Episodes
 from fastrl.networks import policy
 from fastrl.recipes import behaviour as behaviours
@@ -94,8 +94,21 @@ RUN = ["run", "wsrl", "--env", "probe-truncation"]
         (["pretrain", "caqll", *RUN[2:]], "unknown algorithm 'caqll'; did you mean 'calql'"),
         (["pretrain", "calql", *RUN[2:], "--steps", "5"], "--dataset is missing"),
         (["collect", "probe-truncation", "x.hdf5", "--steps", "0"], "steps must be above 0|steps is 0"),
-        (["collect", "probe-truncation", "x.hdf5"], "no scripted behaviour"),
-        (["collect", "probe-truncation", "x.hdf5", "--behaviour", "medium"], "has no behaviour policies, .*--policy"),
+        (
+            ["collect", "probe-truncation", "x.hdf5"],
+            "no behaviour 'scripted'; --behaviour takes random, --policy an agent",
+        ),
+        (["collect", "hopper", "x.hdf5", "--behaviour", "medim"], "no behaviour 'medim'; .*random, medium-replay,"),
+        (["collect", "probe-truncation", "x.npz"], "x.npz is no HDF5 file; name one that ends in .hdf5"),
+        (["collect", "pointmaze-umaze", "x.hdf5", "--num-envs", "0"], "--num-envs must be above 0, not 0"),
+        (["collect", "pointmaze-umaze", "x.hdf5", "--num-envs", "2"], "comes from one environment, not 2"),
+        (["collect", "pointmaze-umaze", "x.hdf5", "--noise", "-1"], "noise is -1, it must be 0 or more"),
+        (["collect", "pointmaze-umaze", "x.hdf5", "--noise", "nan"], "noise is nan"),
+        (["collect", "pointmaze-umaze", "x.hdf5", "--behaviour", "random", "--noise", "1"], "take no noise"),
+        (["collect", "pointmaze-umaze", "x.hdf5", "--behaviour", "random", "--policy", "r"], "leave one out"),
+        (["collect", "pointmaze-umaze", "x.hdf5", "--env-option", "horizon=long"], "horizon is 'long', it must be"),
+        (["collect", "pointmaze-umaze", "x.hdf5", "--env-option", "goal-in-obs=no"], "'no', it must be true or false"),
+        (["envs", "hopper:version=v4"], "'hopper' stands alone; .*--env-option"),
         (["collect", "probe-truncation", "no/x.hdf5", "--behaviour", "random", "--steps", "5"], "no is no folder"),
         (["demo", "--seeds", "0"], "--seeds must be above 0"),
         (["envs", "hoper"], "unknown environment 'hoper'"),
@@ -159,9 +172,9 @@ def test_a_run_its_resume_and_what_can_be_done_with_it(capsys, dataset, monkeypa
         assert cli.main(["evaluate", "r:1", "--episodes", "3"]) == 0
     table = capsys.readouterr().out
     assert (
-        "seed  mean return  std    success\n0     0.000        5.715  0.667\n" in table and "3 episodes each" in table
+        "seed  mean return  std    success\n1     0.000        5.715  0.667\n" in table and "3 episodes each" in table
     )
-    assert played == [{"episodes": 3, "key": 0, "horizon": 5}]  # the run's own environment
+    assert played == [{"episodes": 3, "key": 0, "horizon": 5, "tell": datasets_cli.tell}]  # the run's own environment
     refused(capsys, ["render", "r"], "probe-truncation cannot be drawn")
     backend = ["evaluate", "r", "--episodes", "3", "--backend"]
     refused(capsys, [*backend, "warp"], "unknown --backend 'warp'; mujoco")
@@ -181,6 +194,9 @@ def test_a_run_its_resume_and_what_can_be_done_with_it(capsys, dataset, monkeypa
     assert Path("c.png").read_bytes()[:4] == b"\x89PNG"
     capsys.readouterr()
     refused(capsys, ["report", "r", "--out", "c.png"], "c.png exists")
+    refused(capsys, ["report", "r", "--out", "no/c.png"], "no/c.png cannot be written")
+    refused(capsys, ["report", "r", "--out", "c.txt"], "c.txt is no .png")
+    refused(capsys, [*words[:-3], "c.png/r", *words[-2:]], "c.png/r cannot be made")
     assert (
         cli.main(["datasets", "export", "r", "both.hdf5"]) == cli.main(["datasets", "export", "r:1", "one.hdf5"]) == 0
     )
@@ -220,6 +236,7 @@ def test_a_level_is_shared_out_among_its_policies(capsys, monkeypatch):
     snapshots = tuple(behaviours.Snapshot(age, mean, 0.0) for age, mean in enumerate((0.0, 3.0, 9.0)))
     ours = behaviours.Behaviour("probe-truncation", 1, 1, config, actors, snapshots)
     monkeypatch.setattr(behaviours, "find", lambda env: ours)
+    monkeypatch.setattr(behaviours, "names", lambda: ("probe-truncation",))
     words = ["collect", "probe-truncation", "l.hdf5", "--behaviour", "medium-replay", "--steps", "20"]
     refused(capsys, [*words, "--num-envs", "5"], "--num-envs 5 must be a multiple of 2")
     assert cli.main(words) == 0 and "l.hdf5: 20 transitions, 4 episodes" in capsys.readouterr().out

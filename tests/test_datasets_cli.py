@@ -54,7 +54,7 @@ def test_the_list_shows_files_folders_and_what_was_skipped(capsys):
     assert lines[3].startswith("skipped weights.npz: has no 'observations'") and len(lines) == 4
     assert cli.main(["datasets", "sub"]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 3
-    refused(capsys, ["datasets", "nowhere"], "nowhere: no such folder")
+    refused(capsys, ["datasets", "nowhere"], "nowhere: no such folder, and none of describe, export, convert")
 
 
 def test_describe_prints_and_writes(capsys):

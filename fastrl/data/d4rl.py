@@ -17,6 +17,7 @@ from fastrl.data import validate
 from fastrl.data.rows import Rows
 from fastrl.types import UserError
 
+SUFFIXES = (".hdf5", ".h5")
 RANKS = {"observations": 2, "actions": 2, "rewards": 1, "terminals": 1, "timeouts": 1}
 
 
@@ -107,13 +108,20 @@ def checksummed(path: Path) -> bool:
         return all(file[key].fletcher32 for key in RANKS if key in file)
 
 
-def write(path: str | os.PathLike[str], arrays: Mapping[str, np.ndarray]) -> None:
-    """Writes D4RL's layout with a checksum a chunk, whole or not at all; never over a file."""
-    target = Path(path)
+def check_new(target: Path) -> None:
+    """Refuses a file that `write` could not make: before the work that fills it, not after."""
     if target.exists():
         raise UserError(f"{target} exists already: choose another path or remove it")
     if not target.parent.is_dir():
         raise UserError(f"{target.parent} is no folder: create it first")
+    if not os.access(target.parent, os.W_OK):
+        raise UserError(f"{target.parent} cannot be written to: choose another path")
+
+
+def write(path: str | os.PathLike[str], arrays: Mapping[str, np.ndarray]) -> None:
+    """Writes D4RL's layout with a checksum a chunk, whole or not at all; never over a file."""
+    target = Path(path)
+    check_new(target)
     try:
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=".") as folder:
             temporary = Path(folder) / target.name

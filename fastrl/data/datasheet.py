@@ -50,10 +50,14 @@ def write(source: Source, data: Dataset, folder: Path) -> None:
     for name in (PAGE, PICTURE):
         if (folder / name).exists():
             raise UserError(f"{folder / name} exists already: name another folder")
-    folder.mkdir(parents=True, exist_ok=True)
     kind, path = source.find()
-    (folder / PAGE).write_text(f"{page(source, data)}\n![returns, lengths]({PICTURE})\n")
-    (folder / PICTURE).write_bytes(picture(data, "maze" in title(kind, path).lower() and data.obs.shape[1] > 1))
+    drawn = picture(data, "maze" in title(kind, path).lower() and data.obs.shape[1] > 1)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / PAGE).write_text(f"{page(source, data)}\n![returns, lengths]({PICTURE})\n")
+        (folder / PICTURE).write_bytes(drawn)
+    except OSError as error:
+        raise UserError(f"{folder} cannot be written ({error.strerror}); name another folder") from error
 
 
 def picture(data: Dataset, maze: bool) -> bytes:
@@ -66,7 +70,9 @@ def picture(data: Dataset, maze: bool) -> bytes:
     panels = figure.subplots(1, 2 + maze)
     for axes, values, name in zip(panels, (data.episode_returns(), lengths(data)), ("return", "length")):
         axes.hist(values, bins=BINS, color="#0072B2")
-        axes.set(xlabel=f"{name} of a trajectory", ylabel="trajectories", yscale="log")
+        axes.set(xlabel=f"{name} of a trajectory", ylabel="trajectories", yscale="log", ylim=(0.5, None))
+        axes.yaxis.set_major_formatter("{x:,g}")
+        axes.yaxis.set_minor_formatter("")
     if maze:
         places = data.obs[:: max(1, data.rows // MOST), :2]
         panels[-1].hist2d(places[:, 0], places[:, 1], bins=BINS, norm="log", cmap="viridis")
@@ -116,9 +122,9 @@ def _spread(data: Dataset, path: Path, kind: str) -> list[list[str]]:
 
 def _remarks(data: Dataset, kind: str, path: Path) -> list[str]:
     remarks = [line.removeprefix(f"{data.name}: ") for line in datasets.warnings_of(data)]
-    single = int((lengths(data) == 1).sum())
-    if 10 * single > data.boundary.sum():
-        remarks.append(f"{single:,} trajectories are one row: runs of terminals, which learning takes one by one")
+    again = int(((data.mask[1:] == 0) & (data.mask[:-1] == 0)).sum())
+    if 10 * again > data.boundary.sum():
+        remarks.append(f"{again:,} trajectories are one row of a run of terminals, which learning takes one by one")
     if kind != "d4rl" or not d4rl.checksummed(path):
         remarks.append("the file's arrays have no checksums: a flipped bit inside a number is not seen without sha256")
     return [*remarks, "actions are clipped to +-(1 - 1e-5); rewards are raw"]

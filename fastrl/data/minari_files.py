@@ -55,7 +55,10 @@ def fetch(identity: str, root: Path | None, download: bool) -> Path:
     if folder.is_dir():
         return folder
     if not download:
-        raise UserError(f"{identity}: no such file, and no Minari dataset in {folder.parent}; download it (--download)")
+        raise UserError(
+            f"{identity}: no such file, and no Minari dataset in {folder.parent}; "
+            "fetch it with `minari download`, or give a run --download"
+        )
     if root is not None:
         raise UserError(f"{identity}: is not in {root}; leave the folder out to download to Minari's own")
     import minari
@@ -180,7 +183,7 @@ def write(identity: str, root: Path | None, data: Rows) -> Path:
     from minari.dataset.minari_storage import MinariStorage
 
     if not ID.fullmatch(identity):
-        raise UserError(f"{identity!r} is no Minari id; write for example mine/walks-v0")
+        raise UserError(f"{identity!r} is no Minari id; write for example mine/walks-v0 (or FILE.hdf5)")
     target = ((root or local_root()) / identity).absolute()  # Minari joins a relative folder to itself
     if target.exists():
         raise UserError(f"{target} exists already: choose another id or remove it")

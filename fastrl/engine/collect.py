@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from fastrl.engine import commute
-from fastrl.engine.columns import columns
+from fastrl.engine.columns import columns, rollout
+from fastrl.engine.progress import Progress
 from fastrl.envs import Rescale, Vector, host, make
 from fastrl.types import Environment, Key, UserError
 
@@ -30,6 +31,7 @@ def collect(
     goal_fraction: float = 0.1,
     copies: int = 1,
     options: dict[str, Any] | None = None,
+    progress: Progress | None = None,
 ) -> Arrays:
     """A long rollout in D4RL's flat layout.
 
@@ -46,10 +48,11 @@ def collect(
         copies: of the environment side by side, each with its share of the rows, one after another
             in the result; a copy's last row is a timeout. Not for scripted PointMaze.
         options: of the environment.
+        progress: shown how far it is.
 
     Returns:
-        observations [M, O], actions [M, A] in the environment's bounds, rewards [M] (raw, for the
-        evaluation goal alone), terminals, timeouts [M], next_observations [M, O], and before the
+        observations [M, O], actions [M, A] in [-1, 1] whatever the environment's bounds, rewards [M] (raw,
+        for the evaluation goal alone), terminals, timeouts [M], next_observations [M, O], and before the
         step infos/qpos, infos/qvel where the environment has physics; of scripted AntMaze also
         infos/goal [M, 2], where the ant was sent (`fastrl.engine.commute.reached`).
     """
@@ -57,20 +60,34 @@ def collect(
         raise UserError(f"collect: steps is {steps}, it must be at least 1")
     if copies < 1 or steps % copies:
         raise UserError(f"collect: steps {steps} must be a multiple of the number of environments, {copies}")
+    if noise is not None and not 0 <= noise < np.inf:
+        raise UserError(f"collect: noise is {noise:g}, it must be 0 or more")
     env = make(name, **(options or {}))
     key = jax.random.key(seed)
+
+    def told(done: int) -> None:
+        if progress is not None and done == 0:
+            progress.phase("collect", steps)
+        elif progress is not None:
+            progress.update(done * copies)
+
+    rows: dict[str, Any]
     if behaviour == "scripted" and name.startswith("pointmaze-"):
+        if copies > 1:
+            raise UserError(f"collect: scripted data of {name} comes from one environment, not {copies}")
         rows = commute.pointmaze(env, steps, key, 1.0 if noise is None else noise, max_distance, goal_fraction)
     elif behaviour == "scripted" and name.startswith("antmaze-"):
         if walk is None:
             raise UserError(f"collect: {name} has no scripted behaviour without a policy that walks: give walk")
-        rows = commute.antmaze(env, steps, key, walk, 0.2 if noise is None else noise, copies)
+        rows = commute.antmaze(env, steps, key, walk, 0.2 if noise is None else noise, copies, told)
     elif behaviour == "scripted":
         raise UserError(f"collect: {name} has no scripted behaviour (mazes have); use random or a policy")
+    elif behaviour == "random" and noise:
+        raise UserError(f"collect: random actions take no noise, leave out {noise:g}")
     elif behaviour == "random":
-        rows = _rollout(env, steps, key, _uniform(env), 0.0, copies)
+        rows = _rollout(env, steps, key, _uniform(env), 0.0, copies, told)
     elif callable(behaviour):
-        rows = _rollout(env, steps, key, behaviour, noise or 0.0, copies)
+        rows = _rollout(env, steps, key, behaviour, noise or 0.0, copies, told)
     else:
         raise UserError(f"collect: unknown behaviour {behaviour!r}: 'random' or 'scripted'")
     arrays = {field: np.array(column) for field, column in rows.items()}
@@ -89,26 +106,21 @@ def _uniform(env: Environment) -> Act:
     return lambda obs, key: jax.random.uniform(key, (len(obs), env.spec.action_size), minval=-1, maxval=1)
 
 
-def _rollout(env: Environment, steps: int, key: Key, act: Act, noise: float, copies: int) -> dict[str, Any]:
+def _rollout(
+    env: Environment, steps: int, key: Key, act: Act, noise: float, copies: int, told: Callable[[int], None]
+) -> Arrays:
     vector = Vector(Rescale(env), copies)
-    low, high = (jnp.broadcast_to(jnp.asarray(x, float), (1, env.spec.action_size)) for x in _bounds(env))
 
     def step(state: Any, index: jax.Array) -> Any:
         key_action, key_step, key_noise = jax.random.split(jax.random.fold_in(run, index), 3)
         action = act(state.obs, key_action)
         action = jnp.clip(action + noise * jax.random.normal(key_noise, action.shape), -1, 1)
         after, outcome = vector.step(key_step, state, action)
-        raw = low + (action + 1) / 2 * (high - low)
         row = jax.vmap(functools.partial(columns, env))
-        return after, row(state.env, state.obs, raw, outcome.step, outcome.step.truncated)
+        return after, row(state.env, state.obs, action, outcome.step, outcome.step.truncated)
 
     start, run = jax.random.split(key)
-    length = steps // copies
-    rows = jax.jit(lambda: jax.lax.scan(step, vector.reset(start), jnp.arange(length))[1])()
+    rows = rollout(step, jax.jit(vector.reset)(start), steps // copies, told)
     if copies > 1:
-        rows["timeouts"] = rows["timeouts"].at[-1].set(~rows["terminals"][-1])
-    return {field: jnp.swapaxes(column, 0, 1).reshape(steps, *column.shape[2:]) for field, column in rows.items()}
-
-
-def _bounds(env: Environment) -> tuple[Any, Any]:
-    return env.spec.action_low, env.spec.action_high
+        rows["timeouts"][-1] = ~rows["terminals"][-1]
+    return {field: column.swapaxes(0, 1).reshape(steps, *column.shape[2:]) for field, column in rows.items()}

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fastrl.engine.columns import columns
+from fastrl.engine.columns import columns, rollout
 from fastrl.envs.grid import Maze
 from fastrl.envs.wrappers import Timed
 from fastrl.types import Key, UserError
@@ -27,7 +27,9 @@ PLAY_GOALS = {
 """The hand-picked goals of D4RL's `play` data, ultra's of its fork: row -> columns."""
 
 
-def antmaze(env: Any, steps: int, key: Key, walk: Walk, noise: float, copies: int) -> dict[str, jax.Array]:
+def antmaze(
+    env: Any, steps: int, key: Key, walk: Walk, noise: float, copies: int, told: Callable[[int], None]
+) -> dict[str, np.ndarray]:
     """`steps` rows of ants that walk to goals of their own, as D4RL's data, with `infos/goal` [M, 2], that goal.
 
     An episode lasts the horizon, whatever it reaches, then start and goal are new. Rewards and terminals are those of
@@ -66,12 +68,12 @@ def antmaze(env: Any, steps: int, key: Key, walk: Walk, noise: float, copies: in
         timeout = (index % horizon == horizon - 1) | (index == length - 1)
         return (after, out.obs, cell, goal), columns(env, state, obs, action, out, timeout) | {"infos/goal": goal}
 
-    def copy(key: Key) -> dict[str, jax.Array]:
-        start, run = jax.random.split(key)
-        return jax.lax.scan(lambda carry, index: step(run, carry, index), begin(start), jnp.arange(length))[1]
+    def all_step(carry: Any, index: jax.Array) -> Any:
+        return jax.vmap(step, (0, 0, None))(runs, carry, index)
 
-    rows = jax.jit(jax.vmap(copy))(jax.random.split(key, copies))
-    return {field: column.reshape(steps, *column.shape[2:]) for field, column in rows.items()}
+    firsts, runs = jax.vmap(jax.random.split, out_axes=1)(jax.random.split(key, copies))
+    rows = rollout(all_step, jax.jit(jax.vmap(begin))(firsts), length, told)
+    return {field: column.swapaxes(0, 1).reshape(steps, *column.shape[2:]) for field, column in rows.items()}
 
 
 def ends_of(name: str, maze: Maze) -> tuple[np.ndarray, np.ndarray]:

@@ -53,6 +53,6 @@ def prepare(folder: Path, identity: dict[str, Any], record: dict[str, Any], resu
             shown = ", ".join(f"{key}: {old.get(key)} there, {new.get(key)} now" for key in differing[:3])
             raise UserError(f"--resume {folder}: other options ({shown}); use the same options or another --out")
         return
-    folder.mkdir(parents=True, exist_ok=True)
+    manifest.make_folder(folder)
     config = {"format": FORMAT, **record, "identity": identity, **manifest.provenance()}
     write_json(folder / "config.json", config)

@@ -17,6 +17,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from fastrl.types import UserError
+
 FORMAT = 1
 PACKAGES = ("fastrl", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "mujoco")
 _BLOCK = 1 << 24  # bytes hashed at a time
@@ -131,14 +133,28 @@ def read(path: Path) -> dict[str, Any]:
     return content
 
 
+def make_folder(folder: Path) -> None:
+    """Makes a folder and those above it; raises `UserError` where that cannot be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{folder} cannot be made ({error.strerror}); choose another place") from error
+
+
 def replace(path: Path, data: bytes) -> None:
-    """Writes a whole file so that a reader, or a crash, finds the old or the new one, never half."""
+    """Writes a whole file so that a reader, or a crash, finds the old or the new one, never half.
+
+    Raises `UserError` where there is no folder, no permission or no room.
+    """
     temporary = path.with_name(f".{path.name}.tmp")
-    with temporary.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    try:
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        raise UserError(f"{path} cannot be written ({error.strerror}); choose another place or make room") from error
     folder = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(folder)

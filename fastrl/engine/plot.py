@@ -175,7 +175,9 @@ def _words(figure: Figure, panels: list[Axes], left: Axes | None, right: Axes | 
     if seeds == [1]:
         subtitle = "one seed"
     else:
-        centre = "interquartile mean" if seeds[0] >= 4 else "mean"
+        centre = "interquartile mean" if seeds[-1] >= 4 else "mean"
+        if seeds[0] < 4 <= seeds[-1]:
+            centre += " (mean below 4 seeds)"
         thin = "; thin: each seed" if len(runs) == 1 else ""
         subtitle = f"{count} seeds; thick: {centre}, band: 95 % bootstrap interval{thin}"
     if right is not None and len(runs) == 1 and runs[0].switch is not None:

@@ -24,12 +24,13 @@ class Progress:
         self._open = False
         self._name, self._total, self._start, self._done, self._note = "", 0, 0, 0, ""
         self._began = self._printed = 0.0
+        self._first: tuple[int, float] | None = None  # steps done at the first update, and when: compiling is over
 
     def phase(self, name: str, total: int, start: int = 0) -> None:
         """Begins a phase of `total` steps of which `start` are already done (after a resume)."""
         self._finish()
         self._name, self._total, self._start, self._done = name, total, start, start
-        self._note, self._open = "", True
+        self._note, self._open, self._first = "", True, None
         self._began = self._printed = time.monotonic()
         if self._stream.isatty():
             self._bar = self._bar or self._new_bar()
@@ -41,6 +42,7 @@ class Progress:
     def update(self, done: int, note: str = "") -> None:
         """Tells that `done` steps of the phase are done; an empty note keeps the last one."""
         self._done, self._note = done, note or self._note
+        self._first = self._first or (done, time.monotonic())
         if self._bar is not None and self._task is not None:
             rate = f"{self._rate():,.0f} steps/s"
             self._bar.update(self._task, completed=done, rate=rate, note=self._note)
@@ -83,13 +85,19 @@ class Progress:
         return bar
 
     def _rate(self) -> float:
-        """Steps per second since this process began the phase."""
-        return (self._done - self._start) / max(time.monotonic() - self._began, 1e-9)
+        """Steps per second since the first update; with no more than that, since this process began the phase."""
+        start, began = (self._first if self._measured() else None) or (self._start, self._began)
+        return (self._done - start) / max(time.monotonic() - began, 1e-9)
+
+    def _measured(self) -> bool:
+        return self._first is not None and self._done > self._first[0]
 
     def _state(self, left: bool = True) -> str:
         rate = self._rate()
-        parts = [f"{self._name}: {self._done:,}/{self._total:,}", f"{rate:,.0f} steps/s"]
-        if left and rate > 0:
+        parts = [f"{self._name}: {self._done:,}/{self._total:,}"]
+        if self._measured() or not left:
+            parts.append(f"{rate:,.0f} steps/s")
+        if self._measured() and left:
             parts.append(f"{_duration((self._total - self._done) / rate)} left")
         return "  ".join([*parts, self._note] if self._note else parts)
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from fastrl import config as configs
 from fastrl.algorithms.build import build
-from fastrl.engine import folder
+from fastrl.engine import folder, manifest
 from fastrl.engine.checkpoint import Checkpoints
 from fastrl.types import Algorithm, Key, Spec, State, UserError
 
@@ -60,7 +60,7 @@ class Agent:
     def save(self, path: str | Path) -> None:
         """Writes agent.json and an Orbax checkpoint with checksums under `path`."""
         path = Path(path)
-        path.mkdir(parents=True, exist_ok=True)
+        manifest.make_folder(path)
         content = {
             "config": configs.describe(self.config),
             "spec": dataclasses.asdict(self.spec),

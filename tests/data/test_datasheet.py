@@ -43,6 +43,17 @@ def test_a_page_says_what_the_rows_are(tmp_path):
     assert datasheet.row(source) == (str(source.ref), "d4rl", "10", "3", "3.0", "4.0", "raw return")
 
 
+def test_runs_of_terminals_are_said_and_short_episodes_are_none(tmp_path):
+    obs, ends = np.arange(9.0)[:, None], np.isin(np.arange(8), (0, 2, 3, 5))
+
+    def page(terminal):
+        data = Dataset.from_arrays(obs[:-1], np.zeros((8, 1)), np.ones(8), ~terminal, obs[1:], ends | terminal)
+        return "\n".join(datasheet._remarks(data, "npz", tmp_path))
+
+    assert "run of terminals" not in page(np.arange(8) == 5)  # two episodes of one row are cut
+    assert "2 trajectories are one row of a run of terminals" in page(np.isin(np.arange(8), (5, 6, 7)))
+
+
 def test_scores_and_missing_checksums_are_said(tmp_path):
     source = Source(written(tmp_path, "hopper-medium-v2.hdf5"))
     assert "| D4RL score | 0.7 | 0.7 | 0.7 | 0.7 |" in datasheet.page(source, datasets.open_source(source))
@@ -62,3 +73,5 @@ def test_the_picture_and_the_page_are_never_overwritten(tmp_path, name, panels):
     assert (tmp_path / "out" / datasheet.PAGE).read_text().startswith(datasheet.page(source, data))
     with pytest.raises(UserError, match=r"datasheet.md exists already"):
         datasheet.write(source, data, tmp_path / "out")
+    with pytest.raises(UserError, match=r"cannot be written .*; name another folder"):
+        datasheet.write(source, data, source.find()[1])  # a file

@@ -1,3 +1,4 @@
+import io
 import types
 
 import jax
@@ -5,7 +6,9 @@ import numpy as np
 import pytest
 
 from fastrl.engine import collect as collecting
+from fastrl.engine import columns
 from fastrl.engine.collect import collect
+from fastrl.engine.progress import Progress
 from fastrl.envs.grid import MAZES
 from fastrl.types import UserError
 
@@ -53,6 +56,27 @@ def test_random_actions_fill_the_bounds_of_any_environment():
     assert rows["actions"].min() < -0.9 and rows["actions"].max() > 0.9
     np.testing.assert_array_equal(np.flatnonzero(rows["terminals"]), np.arange(4, 200, 5))
     assert "infos/qpos" not in rows and not rows["timeouts"].any()
+
+
+def test_actions_are_the_agents_own_whatever_the_bounds():
+    rows = collect("gymnax:Pendulum-v1", steps=50)  # torque in [-2, 2], 3 / (m l^2) dt = 0.15 of it a step
+    _, sin, speed = rows["observations"].T
+    torque = (rows["next_observations"][:, 2] - speed - 0.75 * sin) / 0.15
+    assert 0.9 < np.abs(rows["actions"]).max() <= 1
+    np.testing.assert_allclose(torque, 2 * rows["actions"][:, 0], atol=1e-3)
+
+
+def test_pieces_change_nothing_and_say_how_far_it_is(monkeypatch):
+    lines = io.StringIO()
+    rows = collect("probe-delayed", steps=502, copies=2, progress=Progress(lines))
+    assert lines.getvalue().startswith("collect: 502 steps\n")
+    monkeypatch.setattr(columns, "PARTS", 1)
+    done = []
+    monkeypatch.setattr(Progress, "update", lambda self, steps: done.append(steps))
+    whole = collect("probe-delayed", steps=502, copies=2, progress=Progress(lines))
+    assert done == [502] and whole.keys() == rows.keys()
+    for field, column in whole.items():
+        np.testing.assert_array_equal(column, rows[field])
 
 
 def test_a_policys_rows_stand_copy_by_copy_with_an_end_at_each():

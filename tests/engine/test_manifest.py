@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from fastrl.engine import manifest
+from fastrl.types import UserError
 
 
 def test_digest_is_the_sha256_of_the_bytes_by_path():
@@ -87,3 +88,12 @@ def test_provenance_names_versions():
     found = manifest.provenance()
     assert found["versions"]["jax"] == jax.__version__
     assert found["device_count"] == jax.device_count()
+
+
+def test_where_nothing_can_be_written_is_one_line(tmp_path):
+    (tmp_path / "file").write_text("")
+    for place in (tmp_path / "no" / "a.json", tmp_path / "file" / "a.json"):
+        with pytest.raises(UserError, match=r"a.json cannot be written .*; choose another place"):
+            manifest.replace(place, b"")
+    with pytest.raises(UserError, match=r"file cannot be made .*; choose another place"):
+        manifest.make_folder(tmp_path / "file")

@@ -31,6 +31,20 @@ def test_plain_lines_at_the_ends_and_at_most_one_in_ten_seconds(clock):
     assert "\x1b" not in stream.getvalue()
 
 
+def test_compiling_before_the_first_steps_counts_for_no_rate_and_no_forecast(clock):
+    stream = io.StringIO()
+    shown = Progress(stream)
+    shown.phase("collect", 400)
+    for seconds, done in ((30.0, 4), (10.0, 104)):
+        clock[0] += seconds
+        shown.update(done)
+    assert stream.getvalue().splitlines() == [
+        "collect: 400 steps",
+        "collect: 4/400",
+        "collect: 104/400  10 steps/s  29.6 s left",
+    ]
+
+
 def test_phases_follow_each_other_and_closing_twice_is_harmless(clock):
     stream = io.StringIO()
     shown = Progress(stream)
