@@ -5,6 +5,7 @@ terminals [N], timeouts [N] (absent from old files). `infos/*`, `metadata/*` and
 are never read.
 """
 
+import io
 import os
 import tempfile
 from collections.abc import Mapping
@@ -13,7 +14,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from fastrl.data import validate
+from fastrl.data import hdf5, validate
 from fastrl.data.rows import Rows
 from fastrl.types import UserError
 
@@ -91,10 +92,10 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
     key, found = "", {}
     try:
         with h5py.File(path, "r") as file:
-            for key in RANKS:
-                dataset = file.get(key)
-                if isinstance(dataset, h5py.Dataset):
-                    found[key] = np.asarray(dataset[()])
+            names = set(file)  # `in file` and `get` take a damaged one for a missing one
+            for key in [key for key in RANKS if key in names]:
+                if isinstance(dataset := file[key], h5py.Dataset):
+                    found[key] = hdf5.array(dataset)
     except (OSError, RuntimeError, ValueError, TypeError, KeyError, MemoryError) as error:
         what = f"'{key}'" if key else "the file"
         raise UserError(f"{path}: {what} is cut short or damaged; download it again") from error
@@ -108,18 +109,23 @@ def checksummed(path: Path) -> bool:
 
 
 def write(path: str | os.PathLike[str], arrays: Mapping[str, np.ndarray]) -> None:
-    """Writes D4RL's layout with a checksum a chunk, whole or not at all; never over a file."""
-    target = Path(path)
-    if target.exists():
-        raise UserError(f"{target} exists already: choose another path or remove it")
-    if not target.parent.is_dir():
-        raise UserError(f"{target.parent} is no folder: create it first")
+    """Writes D4RL's layout with checksums everywhere, whole or not at all; never over a file.
+
+    HDF5 writes to memory, as a disk that is full would end the process. Since 1.10 (`v110`) its own records of shapes
+    and places have checksums too.
+    """
+    target, image = Path(path), io.BytesIO()
     try:
+        if target.exists():
+            raise FileExistsError
+        if not target.parent.is_dir():
+            raise UserError(f"{target.parent} is no folder: create it first")
+        with h5py.File(image, "w", libver="v110") as file:
+            for field, column in arrays.items():
+                file.create_dataset(field, data=column, compression="gzip", shuffle=True, fletcher32=True)
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=".") as folder:
             temporary = Path(folder) / target.name
-            with h5py.File(temporary, "w") as file:
-                for field, column in arrays.items():
-                    file.create_dataset(field, data=column, compression="gzip", shuffle=True, fletcher32=True)
+            temporary.write_bytes(image.getbuffer())
             os.link(temporary, target)  # unlike a rename, this fails where a file has appeared
     except FileExistsError:
         raise UserError(f"{target} exists already: choose another path or remove it") from None
