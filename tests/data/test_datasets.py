@@ -149,6 +149,10 @@ def one_line(error: UserError, path: Path) -> None:
     assert "\n" not in str(error) and "; " in str(error)
 
 
+def closed(path: Path) -> bool:
+    raise PermissionError(13, "Permission denied")
+
+
 def test_bad_files_are_one_line(tmp_path: Path) -> None:
     good = write(tmp_path / "good.hdf5", raw(), chunks=True, fletcher32=True)
     whole = good.read_bytes()
@@ -171,6 +175,9 @@ def test_bad_files_are_one_line(tmp_path: Path) -> None:
     bad.write_bytes(whole[:where] + b"\xff" + whole[where + 1 :])
     refused(bad, "'actions' is cut short or damaged")
     refused(good, "not 00ff; download it again or correct the sha256", sha256="00ff")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Path, "exists", closed)
+        refused(good, r"cannot be read \(Permission denied\); give a D4RL")
     group = write(tmp_path / "group.hdf5", {"observations/a": np.zeros(3)})
     refused(group, "has no 'observations'")
 

@@ -115,7 +115,7 @@ def test_where_nothing_can_be_written_is_one_line(tmp_path, monkeypatch):
 
     usage = types.SimpleNamespace(free=10_000)
     monkeypatch.setattr(minari_files.shutil, "disk_usage", lambda path: usage)
-    with pytest.raises(UserError, match="walk-v0: may need .* bytes, more than the disk has free"):
+    with pytest.raises(UserError, match=r"walk-v0: may need .* bytes, more than the disk has free"):
         export.save_minari(walk(0), "walk-v0", tmp_path)
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
