@@ -48,8 +48,8 @@ def collect(
         options: of the environment.
 
     Returns:
-        observations [M, O], actions [M, A] in the environment's bounds, rewards [M] (raw, for the
-        evaluation goal alone), terminals, timeouts [M], next_observations [M, O], and before the
+        observations [M, O], actions [M, A] in [-1, 1], rewards [M] (raw, for the evaluation goal
+        alone), terminals, timeouts [M], next_observations [M, O], and before the
         step infos/qpos, infos/qvel where the environment has physics; of scripted AntMaze also
         infos/goal [M, 2], where the ant was sent (`fastrl.engine.commute.reached`).
     """
@@ -91,16 +91,14 @@ def _uniform(env: Environment) -> Act:
 
 def _rollout(env: Environment, steps: int, key: Key, act: Act, noise: float, copies: int) -> dict[str, Any]:
     vector = Vector(Rescale(env), copies)
-    low, high = (jnp.broadcast_to(jnp.asarray(x, float), (1, env.spec.action_size)) for x in _bounds(env))
 
     def step(state: Any, index: jax.Array) -> Any:
         key_action, key_step, key_noise = jax.random.split(jax.random.fold_in(run, index), 3)
         action = act(state.obs, key_action)
         action = jnp.clip(action + noise * jax.random.normal(key_noise, action.shape), -1, 1)
         after, outcome = vector.step(key_step, state, action)
-        raw = low + (action + 1) / 2 * (high - low)
         row = jax.vmap(functools.partial(columns, env))
-        return after, row(state.env, state.obs, raw, outcome.step, outcome.step.truncated)
+        return after, row(state.env, state.obs, action, outcome.step, outcome.step.truncated)
 
     start, run = jax.random.split(key)
     length = steps // copies
@@ -108,7 +106,3 @@ def _rollout(env: Environment, steps: int, key: Key, act: Act, noise: float, cop
     if copies > 1:
         rows["timeouts"] = rows["timeouts"].at[-1].set(~rows["terminals"][-1])
     return {field: jnp.swapaxes(column, 0, 1).reshape(steps, *column.shape[2:]) for field, column in rows.items()}
-
-
-def _bounds(env: Environment) -> tuple[Any, Any]:
-    return env.spec.action_low, env.spec.action_high

@@ -10,7 +10,7 @@ from fastrl.types import Step
 def columns(
     env: Any, state: Any, obs: jax.Array, action: jax.Array, step: Step, timeout: jax.Array
 ) -> dict[str, jax.Array]:
-    """The row by key of the file: what `step` made of a state, its obs [O] and an action [A] in the env's bounds.
+    """The row by key of the file: what `step` made of a state, its obs [O] and an action [A] in [-1, 1].
 
     `infos/qpos` and `infos/qvel`, before the step, where the environment under the time limit has physics.
     """
