@@ -66,7 +66,8 @@ def picture(data: Dataset, maze: bool) -> bytes:
     panels = figure.subplots(1, 2 + maze)
     for axes, values, name in zip(panels, (data.episode_returns(), lengths(data)), ("return", "length")):
         axes.hist(values, bins=BINS, color="#0072B2")
-        axes.set(xlabel=f"{name} of a trajectory", ylabel="trajectories", yscale="log")
+        scale = "log" if len(values) else "linear"
+        axes.set(xlabel=f"{name} of a trajectory", ylabel="trajectories", yscale=scale)
     if maze:
         places = data.obs[:: max(1, data.rows // MOST), :2]
         panels[-1].hist2d(places[:, 0], places[:, 1], bins=BINS, norm="log", cmap="viridis")
@@ -119,7 +120,7 @@ def _remarks(data: Dataset, kind: str, path: Path) -> list[str]:
     single = int((lengths(data) == 1).sum())
     if 10 * single > data.boundary.sum():
         remarks.append(f"{single:,} trajectories are one row: runs of terminals, which learning takes one by one")
-    if kind != "d4rl" or not d4rl.checksummed(path):
+    if kind == "minari" or (kind == "d4rl" and not d4rl.checksummed(path)):  # npz has them
         remarks.append("the file's arrays have no checksums: a flipped bit inside a number is not seen without sha256")
     return [*remarks, "actions are clipped to +-(1 - 1e-5); rewards are raw"]
 

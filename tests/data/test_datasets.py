@@ -118,6 +118,7 @@ BAD = [
     (put("rewards", np.zeros((60, 2))), r"'rewards' has shape \(60, 2\); store it as \[rows\]"),
     (put("observations", np.zeros(60)), r"'observations' has shape \(60,\); store it as \[rows, size\]"),
     (put("observations", np.zeros((60, 4, 4, 3))), "'observations' has shape"),
+    (put("actions", np.zeros((60, 0))), r"'actions' has shape \(60, 0\); store it as \[rows, size\]"),
     (put("actions", np.zeros((59, 2))), "'actions' has 59 rows but 'observations' has 60"),
     (put("actions", np.array([b"x"] * 60)), "'actions' holds .S1, not numbers"),
     (edit("observations", 17, np.nan), "'observations' is not finite at row 17"),
