@@ -31,7 +31,7 @@ def convert(paths: list[Path], allow_pickle: bool) -> Dataset:
 
 
 def _read(path: Path) -> list[dict[str, np.ndarray]]:
-    rows.digest(path)  # says what is wrong with the file
+    rows.start(path)  # says what is wrong with the file
     try:
         return [_trajectory(item) for item in np.load(path, allow_pickle=True)]
     except UserError:

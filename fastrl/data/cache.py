@@ -4,10 +4,12 @@ An entry is a folder: a `.npy` a column and `entry.json`, which says what it was
 and of itself. Knows no format; does not know where the cache is or when it pays.
 """
 
+import errno
 import hashlib
 import json
 import shutil
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from fastrl.data.rows import Rows
 from fastrl.types import UserError
 
 FORMAT = 1
+DAY = 86_400  # seconds
 Report = Callable[[str], None]
 
 
@@ -38,9 +41,9 @@ def load(entry: Path, stamp: list[list[int]], sha256: str | None, report: Report
     `stamp` is the source's sizes and times, `sha256` what its bytes must have, if anything was asked. A damaged entry
     is told in one line to `report` and deleted.
     """
-    if not entry.is_dir():
-        return None
     try:
+        if not entry.is_dir():
+            return None
         content = _read(entry / "entry.json")
         if content["stamp"] != stamp or (sha256 is not None and content["sha256"] != sha256):
             return None
@@ -52,28 +55,37 @@ def load(entry: Path, stamp: list[list[int]], sha256: str | None, report: Report
             columns[name] = np.load(path, mmap_mode="r")
         return Rows(**columns, order=tuple(content["order"])), content["sha256"]
     except (Damaged, UserError, OSError, ValueError, KeyError, TypeError) as error:
+        if isinstance(error, PermissionError) or not entry.is_dir():  # closed to us, or just replaced by another run
+            return None
         report(f"{entry}: the cached copy is damaged ({error}); it is made again")
         shutil.rmtree(entry, ignore_errors=True)
         return None
 
 
 def store(entry: Path, stamp: list[list[int]], sha256: str, found: Rows, report: Report) -> None:
-    """Keeps rows for `load`, whole or not at all; a full or read-only disk is told to `report` and is no error."""
+    """Keeps rows for `load`, whole or not at all; a full or read-only disk is told to `report` and is no error.
+
+    Of several processes at a time one is kept. What killed ones left is removed after a day.
+    """
     try:
         entry.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(dir=entry.parent, prefix="."))
-        try:
+        for left in entry.parent.glob(".*"):
+            if time.time() - left.stat().st_mtime > DAY:
+                shutil.rmtree(left, ignore_errors=True)
+        with tempfile.TemporaryDirectory(dir=entry.parent, prefix=".", ignore_cleanup_errors=True) as folder:
+            new, old = Path(folder, "new"), Path(folder, "old")
+            new.mkdir()
             for name in rows.COLUMNS:
-                np.save(temporary / f"{name}.npy", getattr(found, name))
-            columns = {name: rows.digest(temporary / f"{name}.npy") for name in rows.COLUMNS}
+                np.save(new / f"{name}.npy", getattr(found, name))
+            columns = {name: rows.digest(new / f"{name}.npy") for name in rows.COLUMNS}
             content = {"stamp": stamp, "sha256": sha256, "order": found.order, "columns": columns}
-            _write(temporary / "entry.json", content)
-            shutil.rmtree(entry, ignore_errors=True)  # of an older source
-            temporary.rename(entry)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+            _write(new / "entry.json", content)
+            if entry.is_dir():  # of an older source; leaves at once, so that nobody reads half of it
+                entry.rename(old)
+            new.rename(entry)
     except OSError as error:
-        report(f"{entry.parent}: no cached copy of the dataset ({error.strerror}); it is read again next time")
+        if error.errno not in (errno.ENOTEMPTY, errno.ENOENT):  # else another process was faster
+            report(f"{entry.parent}: no cached copy of the dataset ({error}); it is read again next time")
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:

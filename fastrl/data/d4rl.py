@@ -5,6 +5,7 @@ terminals [N], timeouts [N] (absent from old files). `infos/*`, `metadata/*` and
 are never read.
 """
 
+import io
 import os
 import tempfile
 from collections.abc import Mapping
@@ -13,7 +14,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from fastrl.data import validate
+from fastrl.data import hdf5, validate
 from fastrl.data.rows import Rows
 from fastrl.types import UserError
 
@@ -92,10 +93,10 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
     key, found = "", {}
     try:
         with h5py.File(path, "r") as file:
-            for key in RANKS:
-                dataset = file.get(key)
-                if isinstance(dataset, h5py.Dataset):
-                    found[key] = np.asarray(dataset[()])
+            names = set(file)  # `in file` and `get` take a damaged one for a missing one
+            for key in [key for key in RANKS if key in names]:
+                if isinstance(dataset := file[key], h5py.Dataset):
+                    found[key] = hdf5.array(dataset)
     except (OSError, RuntimeError, ValueError, TypeError, KeyError, MemoryError) as error:
         what = f"'{key}'" if key else "the file"
         raise UserError(f"{path}: {what} is cut short or damaged; download it again") from error
@@ -110,24 +111,33 @@ def checksummed(path: Path) -> bool:
 
 def check_new(target: Path) -> None:
     """Refuses a file that `write` could not make: before the work that fills it, not after."""
-    if target.exists():
+    try:
+        there, folder = target.exists(), target.parent.is_dir()
+    except OSError as error:
+        raise UserError(f"{target}: cannot be written ({error}); choose another path") from error
+    if there:
         raise UserError(f"{target} exists already: choose another path or remove it")
-    if not target.parent.is_dir():
+    if not folder:
         raise UserError(f"{target.parent} is no folder: create it first")
     if not os.access(target.parent, os.W_OK):
         raise UserError(f"{target.parent} cannot be written to: choose another path")
 
 
 def write(path: str | os.PathLike[str], arrays: Mapping[str, np.ndarray]) -> None:
-    """Writes D4RL's layout with a checksum a chunk, whole or not at all; never over a file."""
-    target = Path(path)
+    """Writes D4RL's layout with checksums everywhere, whole or not at all; never over a file.
+
+    HDF5 writes to memory, as a disk that is full would end the process. Since 1.10 (`v110`) its own records of shapes
+    and places have checksums too.
+    """
+    target, image = Path(path), io.BytesIO()
     check_new(target)
     try:
+        with h5py.File(image, "w", libver="v110") as file:
+            for field, column in arrays.items():
+                file.create_dataset(field, data=column, compression="gzip", shuffle=True, fletcher32=True)
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=".") as folder:
             temporary = Path(folder) / target.name
-            with h5py.File(temporary, "w") as file:
-                for field, column in arrays.items():
-                    file.create_dataset(field, data=column, compression="gzip", shuffle=True, fletcher32=True)
+            temporary.write_bytes(image.getbuffer())
             os.link(temporary, target)  # unlike a rename, this fails where a file has appeared
     except FileExistsError:
         raise UserError(f"{target} exists already: choose another path or remove it") from None

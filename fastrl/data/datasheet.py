@@ -70,7 +70,8 @@ def picture(data: Dataset, maze: bool) -> bytes:
     panels = figure.subplots(1, 2 + maze)
     for axes, values, name in zip(panels, (data.episode_returns(), lengths(data)), ("return", "length")):
         axes.hist(values, bins=BINS, color="#0072B2")
-        axes.set(xlabel=f"{name} of a trajectory", ylabel="trajectories", yscale="log", ylim=(0.5, None))
+        scale = "log" if len(values) else "linear"
+        axes.set(xlabel=f"{name} of a trajectory", ylabel="trajectories", yscale=scale, ylim=(0.5, None))
         axes.yaxis.set_major_formatter("{x:,g}")
         axes.yaxis.set_minor_formatter("")
     if maze:
@@ -125,7 +126,7 @@ def _remarks(data: Dataset, kind: str, path: Path) -> list[str]:
     again = int(((data.mask[1:] == 0) & (data.mask[:-1] == 0)).sum())
     if 10 * again > data.boundary.sum():
         remarks.append(f"{again:,} trajectories are one row of a run of terminals, which learning takes one by one")
-    if kind != "d4rl" or not d4rl.checksummed(path):
+    if kind == "minari" or (kind == "d4rl" and not d4rl.checksummed(path)):  # npz has them
         remarks.append("the file's arrays have no checksums: a flipped bit inside a number is not seen without sha256")
     return [*remarks, "actions are clipped to +-(1 - 1e-5); rewards are raw"]
 

@@ -16,11 +16,12 @@ from typing import Any
 import h5py
 import numpy as np
 
-from fastrl.data import flatten, rows, validate
+from fastrl.data import flatten, hdf5, rows, validate
 from fastrl.data.rows import Rows
 from fastrl.types import UserError
 
 ID = re.compile(r"[\w-]+(/[\w-]+)*-v\d+")
+EPISODE = 16 << 10  # bytes that an episode costs in the file beside its rows
 FLAGS = ("terminations", "truncations")
 DAMAGED = (OSError, RuntimeError, ValueError, TypeError, KeyError, MemoryError, IndexError, AttributeError)
 Episode = dict[str, Any]
@@ -156,7 +157,7 @@ def _hdf5(folder: Path) -> Iterator[tuple[int, Episode]]:
 
 
 def _tree(node: Any) -> Any:
-    return {key: _tree(node[key]) for key in node} if isinstance(node, h5py.Group) else np.asarray(node[()])
+    return {key: _tree(node[key]) for key in node} if isinstance(node, h5py.Group) else hdf5.array(node)
 
 
 def _stored(folder: Path) -> Iterator[tuple[int, Episode]]:
@@ -185,8 +186,6 @@ def write(identity: str, root: Path | None, data: Rows) -> Path:
     if not ID.fullmatch(identity):
         raise UserError(f"{identity!r} is no Minari id; write for example mine/walks-v0 (or FILE.hdf5)")
     target = ((root or local_root()) / identity).absolute()  # Minari joins a relative folder to itself
-    if target.exists():
-        raise UserError(f"{target} exists already: choose another id or remove it")
     ends = data.boundary.copy()
     ends[:-1] |= (data.obs[1:] != data.next_obs[:-1]).any(axis=1)
     ends[-1] = True
@@ -206,8 +205,13 @@ def write(identity: str, root: Path | None, data: Rows) -> Path:
                 infos={},
             )
 
+    size = sum(getattr(data, name).nbytes for name in rows.COLUMNS) + EPISODE * int(ends.sum() + 1)
     try:
+        if target.exists():
+            raise UserError(f"{target} exists already: choose another id or remove it")
         target.parent.mkdir(parents=True, exist_ok=True)
+        if shutil.disk_usage(target.parent).free < size:  # a full disk would end the process, inside of HDF5
+            raise UserError(f"{target}: may need {size} bytes, more than the disk has free; name another folder")
         temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix="."))
     except OSError as error:
         raise UserError(f"{target}: cannot be written ({error}); name another folder") from error

@@ -22,6 +22,8 @@ def read(path: Path, horizon: int | None) -> Rows:
     """The rows of an npz file; `horizon` stands in for `timeouts` where the file has neither them nor `masks`."""
     where, arrays = str(path), _arrays(path)
     if "masks" in arrays:
+        if "timeouts" in arrays:
+            raise UserError(f"{where}: has 'masks' (OGBench's) and 'timeouts' (D4RL's); leave one of them out")
         masks = validate.numbers(where, "masks", arrays.pop("masks"), 1)
         validate.binary(where, "masks", masks)
         arrays["timeouts"], arrays["terminals"] = arrays.get("terminals", 0 * masks), 1 - masks
@@ -45,7 +47,7 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
         KeyError,
         EOFError,
         MemoryError,
-        NotImplementedError,
+        RuntimeError,
         zipfile.BadZipFile,
         zlib.error,
     ) as error:

@@ -39,8 +39,8 @@ class Source:
         kind, path = self.find()
         if self.cache is None:
             return self._read(kind, path, horizon, self._digest(kind, path))
-        stamp = [[file.stat().st_size, file.stat().st_mtime_ns] for file in _files(path)]
-        if sum(size for size, _ in stamp) < WORTH:
+        stamp = [[s.st_size, s.st_mtime_ns, s.st_ctime_ns] for s in (file.stat() for file in _files(path))]
+        if sum(size for size, *_ in stamp) < WORTH:
             return self._read(kind, path, horizon, self._digest(kind, path))
         entry = cache.entry_of(Path(self.cache), path, [horizon, self.order])
         asked = None if self.sha256 is None else self._digest(kind, path)
@@ -52,7 +52,12 @@ class Source:
 
     def find(self) -> tuple[Format, Path]:
         """The format and the place: the file, or the folder of a Minari dataset's metadata.json."""
-        path = Path(self.ref)
+        try:
+            return self._find(Path(self.ref))
+        except OSError as error:
+            raise UserError(f"{self.ref}: cannot be read ({error.strerror}); {SUPPORTED}") from error
+
+    def _find(self, path: Path) -> tuple[Format, Path]:
         if not path.exists() and minari_files.ID.fullmatch(str(self.ref)):
             path = minari_files.fetch(str(self.ref), None if self.root is None else Path(self.root), self.download)
         if path.is_dir() and (folder := minari_files.home(path)) is not None:

@@ -17,7 +17,7 @@ def numbers(where: str, key: str, array: np.ndarray, rank: int) -> np.ndarray:
         raise UserError(f"{where}: '{key}' holds {array.dtype}, not numbers; store it as float32")
     if rank == 1 and array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
-    if array.ndim != rank:
+    if array.ndim != rank or 0 in array.shape[1:]:
         want = "[rows]" if rank == 1 else "[rows, size]"
         raise UserError(f"{where}: '{key}' has shape {array.shape}; store it as {want}")
     with np.errstate(over="ignore"):

@@ -51,8 +51,8 @@ def collect(
         progress: shown how far it is.
 
     Returns:
-        observations [M, O], actions [M, A] in [-1, 1] whatever the environment's bounds, rewards [M] (raw,
-        for the evaluation goal alone), terminals, timeouts [M], next_observations [M, O], and before the
+        observations [M, O], actions [M, A] in [-1, 1], rewards [M] (raw, for the evaluation goal
+        alone), terminals, timeouts [M], next_observations [M, O], and before the
         step infos/qpos, infos/qvel where the environment has physics; of scripted AntMaze also
         infos/goal [M, 2], where the ant was sent (`fastrl.engine.commute.reached`).
     """

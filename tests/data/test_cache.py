@@ -1,8 +1,14 @@
 """A cached copy is what the file holds, is verified each time, and is made again when either has changed."""
 
+import os
+import resource
+import shutil
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from fastrl.data import cache as caching
 from fastrl.data import datasets, export, sources
 from fastrl.data.datasets import Dataset
 from fastrl.types import UserError
@@ -99,6 +105,76 @@ def test_a_cache_that_cannot_be_written_is_told_and_no_error(place):
     data, told = load()
     check_equal(data, datasets.load(source))
     assert len(told) == 1 and "no cached copy" in told[0]
+
+
+def test_a_full_disk_and_a_closed_folder_are_told_and_no_error(place, monkeypatch):
+    source, cache, load = place
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (500, limits[1]))
+    try:
+        _, told = load()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert len(told) == 1 and "None" not in told[0] and list(cache.iterdir()) == []
+    real = Path.is_dir
+
+    def is_dir(path):
+        if path.parent == cache:
+            raise PermissionError(13, "Permission denied")
+        return real(path)
+
+    monkeypatch.setattr(Path, "is_dir", is_dir)
+    data, told = load()
+    check_equal(data, datasets.load(source))
+    assert len(told) == 1 and "no cached copy" in told[0]
+
+
+def test_another_process_that_is_faster_is_no_news(place, monkeypatch):
+    source, cache, load = place
+    good, _ = load()
+    (entry,) = cache.iterdir()
+    real, ours = Path.rename, entry.parent.parent / "other"
+    shutil.copytree(entry, ours)
+
+    def rename(path, target):
+        if target == entry:  # the other's copy comes first
+            shutil.copytree(ours, entry)
+        return real(path, target)
+
+    os.utime(source)
+    monkeypatch.setattr(Path, "rename", rename)
+    again, told = load()
+    check_equal(good, again)
+    assert told == [] and list(cache.iterdir()) == [entry]
+    monkeypatch.undo()
+    read = caching._read
+
+    def replaced(path):  # between two looks at it
+        shutil.rmtree(entry)
+        return read(path)
+
+    monkeypatch.setattr(caching, "_read", replaced)
+    again, told = load()
+    check_equal(good, again)
+    assert told == []
+
+
+def test_a_source_that_changed_in_place_without_a_trace_in_size_and_time_is_read_anew(place, tmp_path):
+    source, when = tmp_path / "d.npz", (10**18, 10**18)
+    obs, flags = np.arange(16.0)[:, None], {"terminals": np.zeros(16), "timeouts": np.zeros(16)}
+    for reward in (1.0, 2.0):
+        np.savez(source, observations=obs, actions=obs / 16, rewards=np.full(16, reward), **flags)
+        os.utime(source, ns=when)
+        assert (datasets.load(source, cache=tmp_path / "cache").reward == reward).all()
+
+
+def test_what_killed_processes_left_is_removed_after_a_day(place):
+    _, cache, load = place
+    for name in (".old", ".new"):
+        (cache / name).mkdir(parents=True)
+    os.utime(cache / ".old", (0, 0))
+    load()
+    assert not (cache / ".old").exists() and (cache / ".new").exists()
 
 
 def test_small_files_are_not_worth_a_copy(place, monkeypatch):

@@ -118,6 +118,7 @@ BAD = [
     (put("rewards", np.zeros((60, 2))), r"'rewards' has shape \(60, 2\); store it as \[rows\]"),
     (put("observations", np.zeros(60)), r"'observations' has shape \(60,\); store it as \[rows, size\]"),
     (put("observations", np.zeros((60, 4, 4, 3))), "'observations' has shape"),
+    (put("actions", np.zeros((60, 0))), r"'actions' has shape \(60, 0\); store it as \[rows, size\]"),
     (put("actions", np.zeros((59, 2))), "'actions' has 59 rows but 'observations' has 60"),
     (put("actions", np.array([b"x"] * 60)), "'actions' holds .S1, not numbers"),
     (edit("observations", 17, np.nan), "'observations' is not finite at row 17"),
@@ -149,6 +150,10 @@ def one_line(error: UserError, path: Path) -> None:
     assert "\n" not in str(error) and "; " in str(error)
 
 
+def closed(path: Path) -> bool:
+    raise PermissionError(13, "Permission denied")
+
+
 def test_bad_files_are_one_line(tmp_path: Path) -> None:
     good = write(tmp_path / "good.hdf5", raw(), chunks=True, fletcher32=True)
     whole = good.read_bytes()
@@ -171,6 +176,9 @@ def test_bad_files_are_one_line(tmp_path: Path) -> None:
     bad.write_bytes(whole[:where] + b"\xff" + whole[where + 1 :])
     refused(bad, "'actions' is cut short or damaged")
     refused(good, "not 00ff; download it again or correct the sha256", sha256="00ff")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Path, "exists", closed)
+        refused(good, r"cannot be read \(Permission denied\); give a D4RL")
     group = write(tmp_path / "group.hdf5", {"observations/a": np.zeros(3)})
     refused(group, "has no 'observations'")
 

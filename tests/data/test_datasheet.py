@@ -61,6 +61,14 @@ def test_scores_and_missing_checksums_are_said(tmp_path):
     source = Source(written(tmp_path, "walks/slow-v0", root=True))
     page = datasheet.page(source, datasets.open_source(source))
     assert page.startswith("# walks/slow-v0\n") and "no checksums" in page
+    np.savez(tmp_path / "walk.npz", **export.columns(datasets.open_source(source)))
+    source = Source(tmp_path / "walk.npz")
+    assert "no checksums" not in datasheet.page(source, datasets.open_source(source))
+
+
+def test_data_without_an_end_has_a_picture(tmp_path):
+    open_ended = datasets.open_source(Source(written(tmp_path, "walk.hdf5"))).only(slice(0, 1))
+    assert datasheet.picture(open_ended, False)[:4] == b"\x89PNG"
 
 
 @pytest.mark.parametrize(("name", "panels"), [("walk.hdf5", 2), ("pointmaze-walk.hdf5", 3)])

@@ -1,11 +1,14 @@
 """What is written comes back to the last bit, here and in Minari's own reader; the layout is what D4RL expects."""
 
+import resource
+import types
+
 import h5py
 import minari
 import numpy as np
 import pytest
 
-from fastrl.data import d4rl, datasets, export
+from fastrl.data import d4rl, datasets, export, minari_files
 from fastrl.data.datasets import Dataset
 from fastrl.types import UserError
 
@@ -94,15 +97,42 @@ def test_a_written_file_has_checksums_and_is_never_overwritten(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["maze.hdf5"]
 
 
+def test_no_flipped_bit_of_a_written_file_escapes(tmp_path):
+    """Not even one in the header of `timeouts`, for which a horizon could stand in."""
+    path = tmp_path / "d.hdf5"
+    export.save_d4rl(walk(1, rows=12), path)
+    whole = path.read_bytes()
+    for at in range(len(whole)):
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 1 << at % 8]) + whole[at + 1 :])
+        with pytest.raises(UserError):
+            datasets.load(path, horizon=7)
+
+
 def test_where_nothing_can_be_written_is_one_line(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="walk-v0: cannot be written"):
         export.save_minari(walk(0), "tests/walk-v0", tmp_path / "file")
 
-    def full(*names):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(d4rl.os, "link", full)
-    with pytest.raises(UserError, match=r"d.hdf5: cannot be written \(.*No space left"):
-        export.save_d4rl(walk(0), tmp_path / "d.hdf5")
+    usage = types.SimpleNamespace(free=10_000)
+    monkeypatch.setattr(minari_files.shutil, "disk_usage", lambda path: usage)
+    with pytest.raises(UserError, match=r"walk-v0: may need .* bytes, more than the disk has free"):
+        export.save_minari(walk(0), "walk-v0", tmp_path)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        with pytest.raises(UserError, match=r"d.hdf5: cannot be written \(.*too large"):
+            export.save_d4rl(walk(0), tmp_path / "d.hdf5")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_folder_that_is_closed_is_one_line(tmp_path, monkeypatch):
+    def closed(path):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(d4rl.Path, "exists", closed)
+    with pytest.raises(UserError, match=r"d.hdf5: cannot be written \(.*denied"):
+        export.save_d4rl(walk(0), tmp_path / "d.hdf5")
+    with pytest.raises(UserError, match=r"walk-v0: cannot be written \(.*denied"):
+        export.save_minari(walk(0), "walk-v0", tmp_path)

@@ -63,11 +63,18 @@ def test_bad_files_are_one_line(tmp_path):
     given = columns()
     refused("has no 'rewards'", **{k: v for k, v in given.items() if k != "rewards"})
     refused("'rewards' is not finite at row 3", **{**given, "rewards": np.where(np.arange(12) == 3, np.nan, 1)})
-    refused("'masks' is 2 at row 0", **given, masks=np.full(12, 2))
+    refused("'masks' is 2 at row 0", **{k: v for k, v in given.items() if k != "timeouts"}, masks=np.full(12, 2))
+    refused("'masks' .* and 'timeouts' .*; leave one of them out", **given, masks=1 - given["terminals"])
     refused("'next_observations' has shape", **given, next_observations=np.zeros((12, 4)))
     refused("cut short or damaged", **{**given, "rewards": np.array([{}] * 12)})
     np.savez(path, **given)
     path.write_bytes(path.read_bytes()[:300])
+    with pytest.raises(UserError, match="cut short or damaged"):
+        datasets.load(path)
+    np.savez(path, **given)
+    whole = bytearray(path.read_bytes())
+    whole[whole.index(b"PK\x01\x02") + 8] ^= 1  # the first array is encrypted, says this bit
+    path.write_bytes(whole)
     with pytest.raises(UserError, match="cut short or damaged"):
         datasets.load(path)
     np.save(tmp_path / "d.npy", np.zeros(3))

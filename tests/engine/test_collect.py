@@ -1,3 +1,4 @@
+import dataclasses
 import io
 import types
 
@@ -5,6 +6,7 @@ import jax
 import numpy as np
 import pytest
 
+from fastrl.data import datasets, export
 from fastrl.engine import collect as collecting
 from fastrl.engine import columns
 from fastrl.engine.collect import collect
@@ -51,7 +53,17 @@ def test_a_seed_is_a_data_set(scripted):
     assert not np.array_equal(other["observations"], again["observations"])
 
 
-def test_random_actions_fill_the_bounds_of_any_environment():
+def test_actions_are_stored_as_a_run_reads_them_whatever_the_bounds(monkeypatch, tmp_path):
+    env = collecting.make("probe-truncation")
+    wide = dataclasses.replace(env.spec, action_low=-2.0, action_high=0.5)
+    given = types.SimpleNamespace(spec=wide, reset=env.reset, step=env.step, env=env.env)
+    monkeypatch.setattr(collecting, "make", lambda name: given)
+    export.save_d4rl(collect("probe-truncation", steps=50), tmp_path / "d.hdf5")
+    actions = datasets.load(tmp_path / "d.hdf5").action
+    assert actions.min() < -0.8 and actions.max() > 0.8
+
+
+def test_random_actions_fill_the_range_of_an_agent():
     rows = collect("probe-termination", steps=200)
     assert rows["actions"].min() < -0.9 and rows["actions"].max() > 0.9
     np.testing.assert_array_equal(np.flatnonzero(rows["terminals"]), np.arange(4, 200, 5))

@@ -1,0 +1,33 @@
+"""An array that claims more than its file holds is not filled with zeros until memory ends."""
+
+import h5py
+import numpy as np
+import pytest
+
+from fastrl.data import datasets, hdf5
+from fastrl.types import UserError
+
+
+def test_arrays_come_as_they_are_stored(tmp_path):
+    want = np.arange(12.0).reshape(6, 2)
+    with h5py.File(tmp_path / "d.hdf5", "w") as file:
+        file["plain"] = want
+        file.create_dataset("small", data=want, chunks=(4, 2), compression="gzip", maxshape=(None, 2))
+        file.create_dataset("unwritten", (6, 2), "f4", chunks=(2, 2))
+        for key in ("plain", "small"):
+            np.testing.assert_array_equal(hdf5.array(file[key]), want)
+        assert not hdf5.array(file["unwritten"]).any()
+
+
+def test_a_shape_that_was_blown_up_is_damage(tmp_path):
+    path, rows = tmp_path / "d.hdf5", 60
+    with h5py.File(path, "w") as file:
+        for key in ("rewards", "terminals", "timeouts"):
+            file[key] = np.arange(rows) % 20 == 19
+        file["actions"] = np.zeros((rows, 2))
+        file.create_dataset("observations", data=np.zeros((rows, 3), np.float32), chunks=(20, 3), maxshape=(None, 3))
+    assert datasets.load(path).rows == 57
+    with h5py.File(path, "a") as file:
+        file["observations"].resize(rows + (1 << 23), 0)  # what one flipped bit does
+    with pytest.raises(UserError, match="'observations' is cut short or damaged; download it again"):
+        datasets.load(path)
