@@ -93,8 +93,7 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
     key, found = "", {}
     try:
         with h5py.File(path, "r") as file:
-            names = set(file)  # `in file` and `get` take a damaged one for a missing one
-            for key in [key for key in RANKS if key in names]:
+            for key in [key for key in RANKS if key in file]:  # `get` takes a damaged one for a missing one
                 if isinstance(dataset := file[key], h5py.Dataset):
                     found[key] = hdf5.array(dataset)
     except (OSError, RuntimeError, ValueError, TypeError, KeyError, MemoryError) as error:
