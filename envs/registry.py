@@ -20,7 +20,7 @@ KINDS: dict[Any, tuple[type, str]] = {
     int: (numbers.Integral, "a whole number"),
     float: (numbers.Real, "a number"),
     str: (str, "text"),
-    type(None): (type(None), "none"),
+    type(None): (type(None), ""),
 }
 """Plain types of options, what values of them are, and their words."""
 
@@ -155,7 +155,7 @@ def _check_kind(name: str, option: str, value: Any, annotation: Any) -> None:
     if not set(kinds) <= KINDS.keys():
         return
     if not any(isinstance(value, KINDS[kind][0]) and isinstance(value, bool) == (kind is bool) for kind in kinds):
-        wanted = " or ".join(KINDS[kind][1] for kind in kinds)
+        wanted = " or ".join(KINDS[kind][1] for kind in kinds if kind is not type(None))
         raise UserError(f"environment {name!r}: option {option} is {value!r}, it must be {wanted}")
 
 

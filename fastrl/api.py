@@ -149,7 +149,7 @@ def play(
     assert environment is not None
     plans.same_sizes(agent.spec, environment.spec)
     if tell is not None:
-        tell(f"playing {episodes} episodes of {agent.seeds} seeds in {environment.spec.name}")
+        tell(f"playing {environment.spec.name}: episodes {episodes}, seeds {agent.seeds}")
     program = evaluation.program(environment, agent.algorithm, episodes, seeds.side_by_side("auto"))
     result = jax.block_until_ready(jax.jit(program)(agent.state, seeds.keys(key, agent.seeds), jnp.int32(0)))
     host.close()

@@ -98,7 +98,11 @@ def _describe(words: Sequence[str], prepare: Callable[[], None]) -> int:
     parser = Parser(prog="fastrl datasets describe", description="Prints what a dataset is, as Markdown.")
     parser.add_argument("dataset", metavar="DATA", help="D4RL HDF5 or npz file, Minari folder or id")
     _order(parser, "--order")
-    parser.add_argument("--out", metavar="FOLDER", help="also write it there, with a picture (default: print only)")
+    parser.add_argument(
+        "--out",
+        metavar="FOLDER",
+        help="also write it there, with a picture, and a map if its name has 'maze' (default: print only)",
+    )
     found = parser.parse(words)
     prepare()
     from fastrl.data import datasets, datasheet

@@ -116,6 +116,13 @@ def configure(
     return kind(**merged)
 
 
+POSITIVE = (
+    *("seeds", "steps", "pretrain_steps", "num_envs", "capacity", "eval_every", "eval_episodes", "chunk"),
+    *("checkpoint_minutes", "reward_scale"),
+)
+"""Run options that must be above 0 where they are set."""
+
+
 def resolve(options: RunOptions, domain: Domain) -> RunOptions:
     """Run options with every `None` that a domain decides filled in, and checked."""
     defaults = {"pretrain_steps": domain.pretrain_steps, **PAPER_RUN, **domain.run}
@@ -125,9 +132,10 @@ def resolve(options: RunOptions, domain: Domain) -> RunOptions:
     if options.eval_every is None:
         paper = {**PAPER_RUN, **domain.run}["eval_every"]
         options = dataclasses.replace(options, eval_every=min(paper, max(1, (options.steps or 0) // 10)))
-    for field in ("seeds", "steps", "pretrain_steps", "num_envs", "eval_every", "eval_episodes", "chunk"):
-        if getattr(options, field) <= 0:
-            raise UserError(f"--{field.replace('_', '-')} must be above 0, not {getattr(options, field)}")
+    for field in POSITIVE:
+        value = getattr(options, field)
+        if value is not None and not value > 0:
+            raise UserError(f"--{field.replace('_', '-')} must be above 0, not {value}")
     if (options.warmup or 0) < 0:
         raise UserError(f"--warmup must be 0 or more, not {options.warmup}")
     if not 0.0 <= (options.offline_ratio or 0.0) < 1.0:

@@ -45,7 +45,7 @@ def render(
             raise UserError(f"--out {target}: {path} exists; name another file")
     model, seconds = _model(environment)
     if tell is not None:
-        tell(f"playing and drawing {episodes} episodes in {environment.spec.name}")
+        tell(f"playing and drawing {environment.spec.name}: episodes {episodes}")
     clips = play(agent, environment, episodes, key)
     title = environment.spec.name
     manifest.replace(target, film.film(model, clips, seconds, title))

@@ -84,6 +84,11 @@ RUN = ["run", "wsrl", "--env", "probe-truncation"]
         (["run", "sac", *RUN[2:], "--seeds", "0"], "--seeds must be above 0, not 0"),
         (["run", "sac", *RUN[2:], "--seeds", "-1"], "--seeds must be above 0, not -1"),
         (["run", "sac", *RUN[2:], "--utd", "0"], "--utd must be above 0, not 0"),
+        (["run", "sac", *RUN[2:], "--tau", "-1"], "--tau must be above 0, not -1"),
+        (["run", "sac", *RUN[2:], "--actor-hidden", "8,0"], "--actor-hidden must be above 0, not \\(8, 0\\)"),
+        (["run", "sac", *RUN[2:], "--dropout", "2"], "--dropout must be between 0 and 1, not 2"),
+        (["run", "sac", *RUN[2:], "--capacity", "0"], "--capacity must be above 0, not 0"),
+        (["run", "sac", *RUN[2:], "--checkpoint-minutes", "nan"], "--checkpoint-minutes must be above 0, not nan"),
         (["run", "sac", *RUN[2:], "--batch-size", "0"], "--batch-size must be above 0, not 0"),
         (["run", "sac", *RUN[2:], "--eval-episodes", "0"], "--eval-episodes must be above 0"),
         (["evaluate", "nowhere", "--episodes", "0"], "--episodes must be above 0"),
@@ -177,6 +182,7 @@ def test_a_run_its_resume_and_what_can_be_done_with_it(capsys, dataset, monkeypa
     assert played == [{"episodes": 3, "key": 0, "horizon": 5, "tell": datasets_cli.tell}]  # the run's own environment
     refused(capsys, ["render", "r"], "probe-truncation cannot be drawn")
     backend = ["evaluate", "r", "--episodes", "3", "--backend"]
+    assert show._counterpart("hopper", "mujoco", "v4") == "gymnasium:Hopper-v4"  # the agent's own version
     refused(capsys, [*backend, "warp"], "unknown --backend 'warp'; mujoco")
     refused(capsys, [*backend, "mujoco"], "--backend mujoco has hopper, .*, not 'probe-truncation'")
     with monkeypatch.context() as patch:

@@ -31,6 +31,12 @@ ROW_CHUNK = 256
 PATIENCE = (host.BACKEND, "timeout")
 """A backend's option that decides no bits: a simulator that took too long may be given longer."""
 
+POSITIVE = (
+    *("actor_hidden", "critic_hidden", "batch_size", "utd", "num_critics", "subset_size", "actor_lr", "critic_lr"),
+    *("tau", "fixed_std", "backup_actions", "cql_actions", "cql_temperature"),
+)
+"""Options of algorithms that must be above 0, of several numbers each."""
+
 RING = 2_000_000
 """Most rows of the ring where `capacity` is not given (WSRL's)."""
 
@@ -90,16 +96,17 @@ def split_options(given: Mapping[str, Any]) -> tuple[RunOptions, dict[str, Any]]
 
 def check_algorithm(config: ActorCritic) -> None:
     """Refuses numbers that no algorithm can work with."""
-    for name in ("batch_size", "utd", "num_critics", "subset_size", "actor_lr", "critic_lr"):
+    for name in POSITIVE:
         value = getattr(config, name, 1)
-        if value <= 0:
+        if not (min(value, default=1) if isinstance(value, tuple) else value) > 0:
             raise UserError(f"--{name.replace('_', '-')} must be above 0, not {value}")
     if getattr(config, "subset_size", 1) > getattr(config, "num_critics", 1):
         raise UserError(
             f"--subset-size {config.subset_size} is more than --num-critics {config.num_critics}"  # type: ignore[attr-defined]
         )
-    if not 0 <= config.discount <= 1:
-        raise UserError(f"--discount must be between 0 and 1, not {config.discount}")
+    for name in ("discount", "tau", "dropout", "expectile"):
+        if not 0 <= getattr(config, name, 0) <= 1:
+            raise UserError(f"--{name} must be between 0 and 1, not {getattr(config, name)}")
 
 
 def same_sizes(have: Spec, want: Spec) -> None:

@@ -23,11 +23,11 @@ def test_unknown_names_and_options_are_answered_with_the_nearest():
 @pytest.mark.parametrize(
     ("name", "options", "match"),
     [
-        ("probe-constant", {"horizon": "long"}, "horizon is 'long', it must be a whole number or none"),
+        ("probe-constant", {"horizon": "long"}, "horizon is 'long', it must be a whole number"),
         ("pointmaze-umaze", {"horizon": 2.5}, "horizon is 2.5"),
         ("pointmaze-umaze", {"frame_skip": True}, "frame_skip is True, it must be a whole number"),
         ("pointmaze-umaze", {"goal_in_obs": "no"}, "goal_in_obs is 'no', it must be true or false"),
-        ("antmaze-umaze", {"goal_seed": "x"}, "goal_seed is 'x', it must be a whole number or none"),
+        ("antmaze-umaze", {"goal_seed": "x"}, "goal_seed is 'x', it must be a whole number"),
         ("gymnasium:Pendulum-v1", {"timeout": "x"}, "timeout is 'x', it must be a number"),
         ("brax:ant", {"backend": 3}, "backend is 3, it must be text"),
     ],
