@@ -120,8 +120,9 @@ def make(name: str, *, horizon: int | None = None, **options: Any) -> Environmen
         if option not in known and not open_ended:
             hint = _nearest(option, [*known, "horizon"])
             raise UserError(f"environment {name!r} has no option {option!r}{hint}")
+    kinds = {"horizon": int | None} | {option: known[option].annotation for option in options if option in known}
     for option, value in {"horizon": horizon, **options}.items():
-        _check_kind(name, option, value, known[option].annotation if option in known else int | None)
+        _check_kind(name, option, value, kinds.get(option))
     if horizon is not None and horizon < 1:
         raise UserError(f"environment {name!r}: horizon is {horizon}, it must be at least 1")
     if horizon is not None and "horizon" in known:
