@@ -19,15 +19,16 @@ def test_arrays_come_as_they_are_stored(tmp_path):
         assert not hdf5.array(file["unwritten"]).any()
 
 
-def test_a_shape_that_was_blown_up_is_damage(tmp_path):
-    path, rows = tmp_path / "d.hdf5", 60
+@pytest.mark.parametrize(("chunk", "rows"), [(20, 1 << 23), (20, 1 << 15), (1 << 16, 1 << 23)])
+def test_a_shape_that_was_blown_up_is_damage(tmp_path, chunk, rows):
+    path = tmp_path / "d.hdf5"
     with h5py.File(path, "w") as file:
         for key in ("rewards", "terminals", "timeouts"):
-            file[key] = np.arange(rows) % 20 == 19
-        file["actions"] = np.zeros((rows, 2))
-        file.create_dataset("observations", data=np.zeros((rows, 3), np.float32), chunks=(20, 3), maxshape=(None, 3))
+            file[key] = np.arange(60) % 20 == 19
+        file["actions"] = np.zeros((60, 2))
+        file.create_dataset("observations", data=np.zeros((60, 3), "f"), chunks=(chunk, 3), maxshape=(None, 3))
     assert datasets.load(path).rows == 57
     with h5py.File(path, "a") as file:
-        file["observations"].resize(rows + (1 << 23), 0)  # what one flipped bit does
+        file["observations"].resize(60 + rows, 0)  # what one flipped bit does
     with pytest.raises(UserError, match="'observations' is cut short or damaged; download it again"):
         datasets.load(path)
