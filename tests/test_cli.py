@@ -156,6 +156,20 @@ TINY = [
 ONLINE = [*TINY, "--steps", "40", "--warmup", "20"]
 
 
+def beside_another_simulator(capsys, monkeypatch, backend):
+    with monkeypatch.context() as patch:
+        patch.setitem(show.MUJOCO, "probe-truncation", "gymnasium:Probe")
+        scores = {"probe-truncation": [[5.0, 7.0]], "gymnasium:Probe-v5": [[4.0, 6.0]]}
+        there = {env: Episodes(np.array(x), np.full((1, 2), 5), np.ones((1, 2))) for env, x in scores.items()}
+        patch.setattr(api, "play", lambda agent, env, **given: (there[env], None))
+        assert cli.main([*backend, "mujoco"]) == 0
+        assert cli.main([*backend, "mujoco", "--json"]) == 0
+    table = capsys.readouterr().out
+    assert "0     6.000             1.000  5.000               1.000" in table
+    assert "gymnasium:Probe-v5: IQM over episodes 5.000 [4.000, 6.000]" in table
+    assert '"return": [6.0]' in table and '"return": [5.0]' in table
+
+
 def test_a_run_its_resume_and_what_can_be_done_with_it(capsys, dataset, monkeypatch):
     words = [*RUN, *ONLINE, "--pretrain-steps", "20", "--dataset", str(dataset), "--out", "r"]
     words += ["--env-option", "horizon=5"]
@@ -184,17 +198,7 @@ def test_a_run_its_resume_and_what_can_be_done_with_it(capsys, dataset, monkeypa
     backend = ["evaluate", "r", "--episodes", "3", "--backend"]
     refused(capsys, [*backend, "warp"], "unknown --backend 'warp'; mujoco")
     refused(capsys, [*backend, "mujoco"], "--backend mujoco has hopper, .*, not 'probe-truncation'")
-    with monkeypatch.context() as patch:
-        patch.setitem(show.MUJOCO, "probe-truncation", "gymnasium:Probe")
-        scores = {"probe-truncation": [[5.0, 7.0]], "gymnasium:Probe-v5": [[4.0, 6.0]]}
-        there = {env: Episodes(np.array(x), np.full((1, 2), 5), np.ones((1, 2))) for env, x in scores.items()}
-        patch.setattr(api, "play", lambda agent, env, **given: (there[env], None))
-        assert cli.main([*backend, "mujoco"]) == 0
-        assert cli.main([*backend, "mujoco", "--json"]) == 0
-    table = capsys.readouterr().out
-    assert "0     6.000             1.000  5.000               1.000" in table
-    assert "gymnasium:Probe-v5: IQM over episodes 5.000 [4.000, 6.000]" in table
-    assert '"return": [6.0]' in table and '"return": [5.0]' in table
+    beside_another_simulator(capsys, monkeypatch, backend)
     assert cli.main(["report", "r", "--out", "c.png"]) == 0
     assert Path("c.png").read_bytes()[:4] == b"\x89PNG"
     capsys.readouterr()

@@ -51,19 +51,12 @@ def collect(
         progress: shown how far it is.
 
     Returns:
-        observations [M, O], actions [M, A] in [-1, 1], rewards [M] (raw, for the evaluation goal
-        alone), terminals, timeouts [M], next_observations [M, O], and before the
-        step infos/qpos, infos/qvel where the environment has physics; of scripted AntMaze also
-        infos/goal [M, 2], where the ant was sent (`fastrl.engine.commute.reached`).
+        observations [M, O], actions [M, A] in [-1, 1], rewards [M] (raw, for the evaluation goal alone), terminals,
+        timeouts [M], next_observations [M, O], and before the step infos/qpos, infos/qvel where the environment has
+        physics; of scripted AntMaze also infos/goal [M, 2], where the ant was sent (`fastrl.engine.commute.reached`).
     """
-    if steps < 1:
-        raise UserError(f"collect: steps is {steps}, it must be at least 1")
-    if copies < 1 or steps % copies:
-        raise UserError(f"collect: steps {steps} must be a multiple of the number of environments, {copies}")
-    if noise is not None and not 0 <= noise < np.inf:
-        raise UserError(f"collect: noise is {noise:g}, it must be 0 or more")
-    env = make(name, **(options or {}))
-    key = jax.random.key(seed)
+    _check_numbers(steps, copies, noise)
+    env, key = make(name, **(options or {})), jax.random.key(seed)
 
     def told(done: int) -> None:
         if progress is not None and done == 0:
@@ -72,16 +65,8 @@ def collect(
             progress.update(done * copies)
 
     rows: dict[str, Any]
-    if behaviour == "scripted" and name.startswith("pointmaze-"):
-        if copies > 1:
-            raise UserError(f"collect: scripted data of {name} comes from one environment, not {copies}")
-        rows = commute.pointmaze(env, steps, key, 1.0 if noise is None else noise, max_distance, goal_fraction)
-    elif behaviour == "scripted" and name.startswith("antmaze-"):
-        if walk is None:
-            raise UserError(f"collect: {name} has no scripted behaviour without a policy that walks: give walk")
-        rows = commute.antmaze(env, steps, key, walk, 0.2 if noise is None else noise, copies, told)
-    elif behaviour == "scripted":
-        raise UserError(f"collect: {name} has no scripted behaviour (mazes have); use random or a policy")
+    if behaviour == "scripted":
+        rows = _scripted(env, steps, key, walk, noise, (max_distance, goal_fraction), copies, told)
     elif behaviour == "random" and noise:
         raise UserError(f"collect: random actions take no noise, leave out {noise:g}")
     elif behaviour == "random":
@@ -94,6 +79,38 @@ def collect(
     host.check()
     _check_finite(name, arrays["next_observations"])
     return arrays
+
+
+def _check_numbers(steps: int, copies: int, noise: float | None) -> None:
+    if steps < 1:
+        raise UserError(f"collect: steps is {steps}, it must be at least 1")
+    if copies < 1 or steps % copies:
+        raise UserError(f"collect: steps {steps} must be a multiple of the number of environments, {copies}")
+    if noise is not None and not 0 <= noise < np.inf:
+        raise UserError(f"collect: noise is {noise:g}, it must be 0 or more")
+
+
+def _scripted(
+    env: Any,
+    steps: int,
+    key: Key,
+    walk: commute.Walk | None,
+    noise: float | None,
+    commuting: tuple[int, float],
+    copies: int,
+    told: Callable[[int], None],
+) -> dict[str, Any]:
+    """Of PointMaze, with how far it commutes and how often to the goal, or of AntMaze."""
+    name = env.spec.name
+    if name.startswith("pointmaze-"):
+        if copies > 1:
+            raise UserError(f"collect: scripted data of {name} comes from one environment, not {copies}")
+        return commute.pointmaze(env, steps, key, 1.0 if noise is None else noise, *commuting)
+    if not name.startswith("antmaze-"):
+        raise UserError(f"collect: {name} has no scripted behaviour (mazes have); use random or a policy")
+    if walk is None:
+        raise UserError(f"collect: {name} has no scripted behaviour without a policy that walks: give walk")
+    return commute.antmaze(env, steps, key, walk, 0.2 if noise is None else noise, copies, told)
 
 
 def _check_finite(name: str, observations: np.ndarray) -> None:
