@@ -123,6 +123,14 @@ POSITIVE = (
 """Run options that must be above 0 where they are set."""
 
 
+def check_positive(options: Any, fields: tuple[str, ...]) -> None:
+    """Refuses a field that is there, is not None and is not above 0; of a tuple, each of its numbers."""
+    for field in fields:
+        value = getattr(options, field, None)
+        if any(not number > 0 for number in (value if isinstance(value, tuple) else (value,)) if number is not None):
+            raise UserError(f"--{field.replace('_', '-')} must be above 0, not {value}")
+
+
 def resolve(options: RunOptions, domain: Domain) -> RunOptions:
     """Run options with every `None` that a domain decides filled in, and checked."""
     defaults = {"pretrain_steps": domain.pretrain_steps, **PAPER_RUN, **domain.run}
@@ -132,10 +140,7 @@ def resolve(options: RunOptions, domain: Domain) -> RunOptions:
     if options.eval_every is None:
         paper = {**PAPER_RUN, **domain.run}["eval_every"]
         options = dataclasses.replace(options, eval_every=min(paper, max(1, (options.steps or 0) // 10)))
-    for field in POSITIVE:
-        value = getattr(options, field)
-        if value is not None and not value > 0:
-            raise UserError(f"--{field.replace('_', '-')} must be above 0, not {value}")
+    check_positive(options, POSITIVE)
     if (options.warmup or 0) < 0:
         raise UserError(f"--warmup must be 0 or more, not {options.warmup}")
     if not 0.0 <= (options.offline_ratio or 0.0) < 1.0:

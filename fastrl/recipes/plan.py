@@ -96,10 +96,7 @@ def split_options(given: Mapping[str, Any]) -> tuple[RunOptions, dict[str, Any]]
 
 def check_algorithm(config: ActorCritic) -> None:
     """Refuses numbers that no algorithm can work with."""
-    for name in POSITIVE:
-        value = getattr(config, name, 1)
-        if not (min(value, default=1) if isinstance(value, tuple) else value) > 0:
-            raise UserError(f"--{name.replace('_', '-')} must be above 0, not {value}")
+    presets.check_positive(config, POSITIVE)
     if getattr(config, "subset_size", 1) > getattr(config, "num_critics", 1):
         raise UserError(
             f"--subset-size {config.subset_size} is more than --num-critics {config.num_critics}"  # type: ignore[attr-defined]
