@@ -72,12 +72,12 @@ def names(totals: dict[str, Any], online: bool) -> list[str]:
 
 
 def cause(bad: int, checks: list[str]) -> tuple[str, str]:
-    """What was not finite first, and what to do about it: of one step, what was played comes before what was learnt.
+    """What was not finite first, and what to do about it: in one step, play is before losses, they before the agent.
 
     `bad` are the bits of one seed, `checks` the `names` of the phase in which it was frozen.
     """
     found = [name for place, name in enumerate(checks) if bad & _bit(place)]
-    first = [name for name in found if name in PLAYED] or found
+    first = [name for name in found if name in PLAYED] or [name for name in found if name != AGENT] or found
     if set(first) & {"observation", "reward"}:
         return ", ".join(first), "the environment's simulation broke: bound its observation and reward"
     return ", ".join(first), "lower a learning rate, or look for extreme numbers in the data"

@@ -215,7 +215,8 @@ class Driver:
             what, remedy = health.cause(int(bad[seed]), health.names(carry.seeds.totals, phase.online))
             line = f"seed {seed}: {health.said(what, int(at[seed]) + 1, phase.name)}; {remedy}"
             if not self.plan.freeze:
-                raise Diverged(line)
+                others = "; --resume --on-nan freeze lets the other seeds go on" if len(bad) > 1 and self.path else ""
+                raise Diverged(line + others)
             row = {"kind": "frozen", **self._position(number, done), "seed": seed, "at": int(at[seed]) + 1}
             self._append({**row, "what": what})
             self.progress.message(f"{line}; this seed is frozen at its last good update, the others go on")
