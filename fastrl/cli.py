@@ -1,7 +1,6 @@
 """The `fastrl` command. Nouns are positional, the rest --kebab-case; results on stdout, progress on stderr.
 
-The engine is imported inside each command, so that help needs no jax; this is the one file that sets XLA's flags and
-the compilation cache.
+The engine is imported inside each command, so that help needs no jax.
 """
 
 import shlex
@@ -11,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from fastrl import __version__, datasets_cli, play_cli, presets
+from fastrl import __version__, datasets_cli, play_cli, presets, streams
 from fastrl.config import ALGORITHMS, RunOptions
 from fastrl.errors import Failure, UserError, unknown
 from fastrl.options import Parser, add_options, env_option, given, key_values, resume_option
@@ -21,13 +20,11 @@ Command = Callable[[Sequence[str]], int]
 
 
 def prepare() -> None:
-    """Sets what must be set before jax starts: XLA's flags, then the compilation cache."""
+    """Sets what must be set before jax starts, and starts it."""
     from fastrl import launch
 
     launch.prepare()
-    import jax
-
-    jax.config.update("jax_compilation_cache_dir", str(Path.home() / ".cache" / "fastrl" / "xla"))
+    launch.start()
 
 
 def _parser(name: str, meaning: str) -> Parser:
@@ -56,7 +53,7 @@ def _common(found: Any) -> dict[str, Any]:
 
 def _finish(out: str) -> int:
     report = Path(out) / "report.md"
-    print(report.read_text(), end="")
+    print(report.read_text("utf-8"), end="")
     return 0
 
 
@@ -259,7 +256,11 @@ def usage() -> str:
 
 def main(words: Sequence[str] | None = None) -> int:
     """Runs a command; exit code 0 done, 2 bad input (one line), 1 failed, 128 + signal when stopped."""
-    words = list(sys.argv[1:] if words is None else words)
+    streams.prepare()
+    return streams.delivered(lambda: _main(list(sys.argv[1:] if words is None else words)))
+
+
+def _main(words: list[str]) -> int:
     if not words or words[0] in ("-h", "--help"):
         print(usage())
         return 0

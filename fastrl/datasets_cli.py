@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from fastrl.data.datasets import Dataset
     from fastrl.data.sources import Source
 
-CACHE = ".cache/fastrl/datasets"  # in the user's home: converted copies
 SUFFIXES = (".hdf5", ".h5", ".npz")
 
 
@@ -37,6 +36,7 @@ def dataset_options(parser: Parser) -> None:
 
 def source(found: Namespace) -> "Source | None":
     """The dataset that those options name, read through the cache of converted copies."""
+    from fastrl import launch
     from fastrl.data.sources import Source
 
     if found.dataset is None:
@@ -46,7 +46,7 @@ def source(found: Namespace) -> "Source | None":
         sha256=found.dataset_sha256,
         order=_keys(found.dataset_order),
         download=found.download,
-        cache=Path.home() / CACHE,
+        cache=launch.cache("datasets"),
         report=tell,
     )
 
@@ -65,13 +65,13 @@ def _list(words: Sequence[str], prepare: Callable[[], None]) -> int:
     folders = [Path(folder) for folder in parser.parse(words).folders]
     prepare()
     from fastrl.catalogue import aligned
-    from fastrl.data import datasheet, minari_files
+    from fastrl.data import datasheet
     from fastrl.data.sources import Source
 
     if missing := [folder for folder in folders if not folder.is_dir()]:
         raise UserError(f"{missing[0]}: no such folder, and none of {', '.join(VERBS)}; name a folder or one of these")
     rows, skipped = [], []
-    for place in folders or [Path("."), minari_files.local_root()]:
+    for place in folders or [Path("."), *_minari()]:
         for path in _found(place):
             try:
                 rows.append(datasheet.row(Source(path)))
@@ -80,6 +80,16 @@ def _list(words: Sequence[str], prepare: Callable[[], None]) -> int:
     head = ("dataset", "format", "rows", "trajectories", "mean return", "best", "D4RL score of the mean")
     print("\n".join([aligned(head, rows) if rows else "no datasets found", *skipped]))
     return 0
+
+
+def _minari() -> list[Path]:
+    """Minari's own folder, where it can have one."""
+    from fastrl.data import minari_files
+
+    try:
+        return [minari_files.local_root()]
+    except UserError:
+        return []
 
 
 def _found(place: Path) -> Iterator[Path]:

@@ -3,6 +3,12 @@
 import difflib
 from collections.abc import Iterable
 
+CUTOFF = 0.7
+"""Likeness of two words, from 0 to 1, from which one may be a slip for the other."""
+
+LISTED = 40
+"""Most names that an error lists."""
+
 
 class UserError(Exception):
     """Bad input, in one line: what, where, how to fix. The command line prints it and exits with code 2."""
@@ -16,6 +22,11 @@ class Failure(Exception):
 
 
 def unknown(what: str, word: str, known: Iterable[str], hint: str = "") -> UserError:
-    """The error for a word that names nothing, with the nearest one that does."""
-    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.0)[0]
-    return UserError(f"unknown {what} {word!r}; did you mean {near!r}?{f' ({hint})' if hint else ''}")
+    """The error for a word that names nothing: the nearest one that does, else `hint`, else all where they are few."""
+    names = {name.lower(): name for name in known}
+    near = difflib.get_close_matches(word.lower(), names, n=1, cutoff=CUTOFF)
+    if near:
+        return UserError(f"unknown {what} {word!r}; did you mean {names[near[0]]!r}?{f' ({hint})' if hint else ''}")
+    if not hint:
+        hint = f"there are {', '.join(names.values())}" if len(names) <= LISTED else "no name is near it"
+    return UserError(f"unknown {what} {word!r}; {hint}")

@@ -1,4 +1,4 @@
-"""What is set before jax starts, and the heap. Standard library only; the command line and the benchmarks call it.
+"""What is set before jax starts, its start, our caches, and the heap. The command line and the benchmarks call it.
 
 On a CPU, jaxlib 0.10 sends matrix products to YNNPACK; its older Eigen path is faster for an ensemble's shapes
 (benchmarks/LOG.md, "Learner"). Flags are known to one jaxlib only and an unknown flag aborts the process, so other
@@ -9,7 +9,10 @@ import ctypes
 import importlib.metadata
 import os
 import sys
+import warnings
 from pathlib import Path
+
+from fastrl.errors import UserError
 
 PRODUCTS = {"--xla_cpu_experimental_ynn_fusion_type": "", "--xla_cpu_use_xnnpack": "false"}
 WIDE = {"--xla_cpu_prefer_vector_width": "512"}
@@ -19,6 +22,35 @@ def prepare() -> None:
     """Adds the flags to XLA_FLAGS where this jaxlib knows them; what the user set stays as it is."""
     version = importlib.metadata.version("jaxlib")
     os.environ["XLA_FLAGS"] = merge(os.environ.get("XLA_FLAGS", ""), flags(version, wide_vectors()))
+
+
+def start() -> None:
+    """Starts jax on its device; compiled programs are kept for later processes where there is a home folder."""
+    warnings.filterwarnings("ignore", "Error (reading|writing) persistent compilation cache")
+    try:
+        import jax
+
+        if (folder := cache("xla")) is not None:
+            jax.config.update("jax_compilation_cache_dir", str(folder))
+        jax.devices()
+    except Exception as error:  # jax has no class of its own for a device or a setting that is not there
+        cause = next(iter(str(error).splitlines()), "it finds no such device").split(" (set JAX")[0].rstrip(".")
+        asked = os.environ.get("JAX_PLATFORMS")
+        device, fix = (f" on JAX_PLATFORMS={asked}", "; JAX_PLATFORMS=cpu takes the CPU") if asked else ("", "")
+        raise UserError(f"jax cannot start{device}: {cause}{fix}") from error
+
+
+def cache(name: str) -> Path | None:
+    """Our folder of that name in the user's cache, made where it is not there; None where no home can be written to."""
+    try:
+        home = Path.home()
+        folder = home / ".cache" / "fastrl" / name
+        if not home.is_dir():
+            return None
+        folder.mkdir(parents=True, exist_ok=True)
+    except (OSError, RuntimeError):  # RuntimeError: nobody knows where home is
+        return None
+    return folder if os.access(folder, os.R_OK | os.W_OK | os.X_OK) else None
 
 
 def return_free_memory() -> None:

@@ -5,13 +5,14 @@ Plain argparse, because a mistake must come out as one line with the nearest nam
 
 import argparse
 import dataclasses
-import difflib
+import re
 import types
 import typing
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from fastrl.errors import UserError
+from fastrl.words import unknown_option
 
 PAPER = "the paper's"
 
@@ -29,12 +30,9 @@ class Parser(argparse.ArgumentParser):
     def parse(self, words: Sequence[str]) -> argparse.Namespace:
         """Parses all of `words`; an unknown option is answered with the nearest."""
         found, rest = self.parse_known_args(words)
-        for word in rest:
-            if word.startswith("--"):
-                name = word.split("=")[0]
-                known = [option for action in self._actions for option in action.option_strings]
-                near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
-                raise UserError(f"unknown option {name}; did you mean {near[0]}? ({self.prog} --help lists all)")
+        if option := next((word for word in rest if re.match("-+[a-zA-Z]", word)), None):
+            known = [name for action in self._actions for name in action.option_strings if name.startswith("--")]
+            raise unknown_option(option.split("=")[0], known, f"{self.prog} --help lists all")
         if rest:
             raise UserError(f"unexpected argument {rest[0]!r} ({self.prog} --help shows the usage)")
         return found

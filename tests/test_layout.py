@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 SETUPTOOLS: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
 LAYERS: tuple[set[str], ...] = (
-    {"errors", "types", "config", "presets", "options", "launch"},
+    {"errors", "types", "config", "presets", "options", "words", "launch", "streams"},
     {"kernels", "envs"},
     {"networks", "data"},
     {"algorithms"},

@@ -54,7 +54,7 @@ def write(source: Source, data: Dataset, folder: Path) -> None:
     drawn = picture(data, "maze" in title(kind, path).lower() and data.obs.shape[1] > 1)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / PAGE).write_text(f"{page(source, data)}\n![returns, lengths]({PICTURE})\n")
+        (folder / PAGE).write_text(f"{page(source, data)}\n![returns, lengths]({PICTURE})\n", "utf-8")
         (folder / PICTURE).write_bytes(drawn)
     except OSError as error:
         raise UserError(f"{folder} cannot be written ({error.strerror}); name another folder") from error

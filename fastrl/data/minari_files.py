@@ -6,6 +6,7 @@ last row is true. Actions are mapped from the recorded Box to [-1, 1].
 
 import hashlib
 import json
+import os
 import re
 import shutil
 import tempfile
@@ -35,7 +36,7 @@ def home(path: Path) -> Path | None:
 def identity(folder: Path) -> str:
     """The id that a dataset's metadata.json gives it."""
     try:
-        return str(json.loads((folder / "metadata.json").read_text())["dataset_id"])
+        return str(json.loads((folder / "metadata.json").read_bytes())["dataset_id"])
     except DAMAGED as error:
         raise UserError(f"{folder}: metadata.json is damaged or has no dataset_id; download it again") from error
 
@@ -44,6 +45,8 @@ def local_root() -> Path:
     """Where Minari keeps its datasets."""
     from minari.storage import get_dataset_path  # takes a second, and most files are not Minari's
 
+    if not Path(os.path.expanduser("~")).is_dir():  # Minari would make a folder named ~, or a home
+        raise UserError("Minari's own folder cannot be used (there is no home folder); name another one")
     try:
         return get_dataset_path()  # makes it, too
     except OSError as error:
@@ -85,7 +88,7 @@ def read(folder: Path, order: tuple[str, ...]) -> Rows:
     where, number = str(folder), None
     parts: list[Rows] = []
     try:
-        metadata = json.loads((folder / "metadata.json").read_text())
+        metadata = json.loads((folder / "metadata.json").read_bytes())
         box = _box(where, json.loads(metadata["action_space"])) if "action_space" in metadata else None
         episodes = (_hdf5 if metadata.get("data_format", "hdf5") == "hdf5" else _stored)(folder)
         for number, episode in episodes:

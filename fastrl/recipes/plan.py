@@ -18,12 +18,12 @@ from fastrl.engine.phase import Phase
 from fastrl.engine.rollout import Task
 from fastrl.envs import host
 from fastrl.envs.wrappers import Rescale, Vector, limited
-from fastrl.errors import unknown
 from fastrl.recipes import agent as agents
 from fastrl.recipes.agent import Agent
 from fastrl.recipes.builder import Builder
 from fastrl.recipes.wsrl import adopt_all
 from fastrl.types import Environment, Spec, UserError
+from fastrl.words import unknown_option
 
 ROW_CHUNK = 256
 """Rows of one ensemble product on a CPU; larger batches fall off a cliff there and are split."""
@@ -36,6 +36,9 @@ POSITIVE = (
     *("tau", "fixed_std", "backup_actions", "cql_actions", "cql_temperature"),
 )
 """Options of algorithms that must be above 0, of several numbers each."""
+
+PARAMETERS = ("env", "dataset", "start", "env_options", "out", "resume")
+"""What `fastrl.run` takes beside options."""
 
 RING = 2_000_000
 """Most rows of the ring where `capacity` is not given (WSRL's)."""
@@ -89,7 +92,7 @@ def split_options(given: Mapping[str, Any]) -> tuple[RunOptions, dict[str, Any]]
     known = run_fields | algorithm_fields
     for name in given:
         if name not in known:
-            raise unknown("option", name, known)
+            raise unknown_option(name, [*sorted(known), *PARAMETERS], "fastrl run --help lists all")
     options = RunOptions(**{k: v for k, v in given.items() if k in run_fields})
     return options, {k: v for k, v in given.items() if k not in run_fields}
 
