@@ -99,7 +99,9 @@ def _algorithm(parser: Parser, words: Sequence[str], default: str | None) -> tup
         raise UserError("--env is missing; name an environment (fastrl envs lists them)")
     arguments = _common(found)
     from fastrl import envs
+    from fastrl.recipes import checks
 
+    checks.has(f"{parser.prog.split()[1]} {found.algorithm}", [ALGORITHMS[found.algorithm]], given(found, KINDS))
     env = envs.make(found.env, **arguments["env_options"])
     domain = presets.find(env.spec.domain)
     config = presets.configure(ALGORITHMS[found.algorithm], found.algorithm, domain, {}, given(found, KINDS))

@@ -12,9 +12,9 @@ import sys
 from collections.abc import Callable
 from typing import Any, TextIO
 
-OUTSIDE = frozenset(
-    [errno.EACCES, errno.EBADF, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.EPERM]
-    + [errno.EROFS, errno.ESTALE]
+OUTSIDE = (
+    *(errno.EACCES, errno.EBADF, errno.EDQUOT, errno.EIO, errno.EMFILE),
+    *(errno.ENFILE, errno.ENOSPC, errno.EPERM, errno.EROFS, errno.ESTALE),
 )
 """What a machine does to a command that is right: one line, where any other error keeps its trace."""
 

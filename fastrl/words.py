@@ -49,22 +49,19 @@ ELSEWHERE: dict[tuple[str, ...], str] = {
     ("eval_episodes", "episodes"): "n_eval_episodes num_eval_episodes n_eval eval_runs num_episodes n_episodes",
     ("checkpoint_minutes",): "save_freq save_interval save_every checkpoint_every checkpoint_freq checkpoint_interval",
     ("reward_bias",): "reward_shift",
-    ("noise", "initial_temperature"): "expl_noise exploration_noise action_noise",
+    ("noise",): "expl_noise exploration_noise action_noise",
     ("env",): "env_id env_name environment task task_id gym_id game",
     ("env_option", "env_options"): "env_kwargs env_args env_arg",
     ("dataset",): "dataset_path dataset_id dataset_name data data_path data_dir offline_dataset",
     ("out",): "save_dir save_path log_dir logdir log_path output output_dir exp_dir work_dir results_dir run_dir",
-    (
-        "from",
-        "start",
-        "policy",
-    ): "load load_model load_path model model_path checkpoint restore pretrained agent init_from",
+    ("from", "start", "policy"): "load load_model model model_path checkpoint restore pretrained agent init_from",
     ("resume",): "continue restart auto_resume",
 }
 """Our options, and the words that others have for them."""
 
 NONE: dict[str, str] = {
     "jax takes the device; JAX_PLATFORMS=cpu in the environment asks for the CPU": "cuda device gpu use_gpu platform",
+    "a policy explores by drawing from its own distribution": "expl_noise exploration_noise action_noise",
     "a run folder holds metrics.jsonl and a TensorBoard log": (
         "wandb use_wandb track wandb_project wandb_project_name wandb_entity log_interval logger tensorboard tb_log"
     ),
@@ -94,8 +91,9 @@ def meant(word: str, known: Iterable[str]) -> list[str]:
 
 
 def unknown_option(word: str, known: Iterable[str], hint: str) -> UserError:
-    """The error for an option that is not there; options are written as `known` writes them."""
+    """The error for an option that is not there; options are written as `known` writes them, in Python with quotes."""
+    write = str if word.startswith("-") else repr
     shown = {canonical(option): option for option in known}
-    found = [shown[option] for option in meant(word, shown)]
-    note = NOTES.get(canonical(word), "") if not found else f"did you mean {' or '.join(found)}?"
-    return UserError(f"unknown option {word}{'; ' if note else ''}{note} ({hint})")
+    found = [write(shown[option]) for option in meant(word, shown)]
+    note = f"did you mean {' or '.join(found)}?" if found else NOTES.get(canonical(word), "")
+    return UserError(f"unknown option {write(word)}{'; ' if note else ''}{note} ({hint})")

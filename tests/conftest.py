@@ -91,10 +91,22 @@ def probe_data() -> Callable[..., Dataset]:
     return _probe_data
 
 
+def _tiny(recipe: Any, start: Any, **options: Any) -> dict[str, Any]:
+    """TINY without what no phase of this recipe uses, and with `options`."""
+    idle: set[str] = set() if start is None else {"pretrain_steps"}
+    if recipe in ("sac", "rlpd"):
+        idle |= {"pretrain_steps", "cql_actions"}
+    if recipe == "wsrl" and (start is not None or options.get("pretrainer") == "iql"):
+        idle |= {"cql_actions"}
+    if recipe == "iql":
+        idle |= {"cql_actions", "backup_actions"}
+    return {name: value for name, value in TINY.items() if name not in idle} | options
+
+
 def _request(recipe: Any, env: Any = "probe-truncation", data: Any = "own", start: Any = None, **options: Any) -> Any:
     env = envs.make(env) if isinstance(env, str) else env
     data = _probe_data(env.spec.name) if isinstance(data, str) and data == "own" else data
-    run, overrides = plans.split_options({**TINY, **options})
+    run, overrides = plans.split_options(_tiny(recipe, start, **options))
     name, function = (recipe, names.find(recipe)) if isinstance(recipe, str) else ("a function", recipe)
     return plans.Request(name, function, env, data, start, {}, run, overrides)
 

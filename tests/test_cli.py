@@ -78,6 +78,13 @@ RUN = ["run", "wsrl", "--env", "probe-truncation"]
         (["run", "sac"], "--env is missing"),
         (["run", "sac", "--env", "hoper"], "unknown environment 'hoper'.*'hopper'"),
         ([*RUN, "--utdd", "4"], "unknown option --utdd; did you mean --utd"),
+        ([*RUN, "--learning-rate", "1e-3"], "unknown option --learning-rate; did you mean --actor-lr or --critic-lr"),
+        ([*RUN, "--colour", "red"], "unknown option --colour \\(fastrl run --help lists all\\)"),
+        (["run", "ppo", "--env", "hopper"], "unknown recipe 'ppo'; fastrl recipes lists them"),
+        (["run", "sac", *RUN[2:], "--expectile", "0.9"], "no phase of sac has --expectile; it is an option of iql"),
+        (["run", "sac", *RUN[2:], "--pretrain-steps", "9"], "no phase of sac uses --pretrain-steps"),
+        (["pretrain", "bc", *RUN[2:], "--utd", "2"], "no phase of pretrain bc has --utd; it is an option of sac, cql"),
+        (["finetune", "sac", *RUN[2:], "--expectile", "0.9"], "no phase of finetune sac has --expectile"),
         ([*RUN, "--utd", "four"], "--utd: 'four' is not a whole number"),
         ([*RUN, "--retention", "all"], "'all' is none of none, mixed, append"),
         ([*RUN, "--env-option", "horizon"], "--env-option 'horizon' is not KEY=VALUE"),
@@ -153,7 +160,7 @@ def test_bad_datasets_are_one_line(capsys, dataset, probe_data, tmp_path):
 
 TINY = [
     *("--seeds", "2", "--actor-hidden", "8", "--critic-hidden", "8", "--batch-size", "8", "--num-critics", "2"),
-    *("--cql-actions", "2", "--backup-actions", "2", "--utd", "2", "--eval-every", "100", "--eval-episodes", "2"),
+    *("--backup-actions", "2", "--utd", "2", "--eval-every", "100", "--eval-episodes", "2"),
 ]
 ONLINE = [*TINY, "--steps", "40", "--warmup", "20"]
 
@@ -189,7 +196,7 @@ def _read_elsewhere(capsys, monkeypatch):
 
 
 def test_a_run_its_resume_and_what_can_be_done_with_it(capsys, dataset, monkeypatch):
-    words = [*RUN, *ONLINE, "--pretrain-steps", "20", "--dataset", str(dataset), "--out", "r"]
+    words = [*RUN, *ONLINE, "--cql-actions", "2", "--pretrain-steps", "20", "--dataset", str(dataset), "--out", "r"]
     words += ["--env-option", "horizon=5"]
     assert cli.main(words) == 0
     out, error = capsys.readouterr()
@@ -257,7 +264,19 @@ def test_collected_data_can_be_learnt_from(capsys):
     assert cli.main(["collect", "probe-termination", "d.hdf5", "--behaviour", "random", "--steps", "40"]) == 0
     assert "d.hdf5: 40 transitions, 8 episodes, sum of rewards 40.0" in capsys.readouterr().out
     refused(capsys, ["collect", "probe-termination", "d.hdf5", "--behaviour", "random"], "d.hdf5 exists")
-    words = ["pretrain", "calql", "--env", "probe-termination", "--dataset", "d.hdf5", *TINY, "--steps", "20"]
+    words = [
+        "pretrain",
+        "calql",
+        "--env",
+        "probe-termination",
+        "--dataset",
+        "d.hdf5",
+        *TINY,
+        "--steps",
+        "20",
+        "--cql-actions",
+        "2",
+    ]
     assert cli.main([*words, "--out", "p"]) == 0
     assert "calql" in capsys.readouterr().out and Path("p/agent/agent.json").is_file()
 

@@ -19,6 +19,7 @@ from fastrl.engine.rollout import Task
 from fastrl.envs import host
 from fastrl.envs.wrappers import Rescale, Vector, limited
 from fastrl.recipes import agent as agents
+from fastrl.recipes import checks
 from fastrl.recipes.agent import Agent
 from fastrl.recipes.builder import Builder
 from fastrl.recipes.wsrl import adopt_all
@@ -79,6 +80,7 @@ def make(request: Request) -> tuple[Plan, dict[str, Any]]:
         same_sizes(start.spec, spec)
         phases = [phase for phase in phases if phase.online]
         phases[:1] = [dataclasses.replace(phase, entry=adopt_all) for phase in phases[:1]]
+    checks.used(request.name, request.options, request.overrides, phases, start is not None)
     plan = _plan(builder, phases, env, data, start)
     if start is not None:
         _same_reward(start, plan.task)

@@ -1,0 +1,79 @@
+"""Options that no phase uses are refused: whoever sets one believes that it does something. Runs no phase."""
+
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from fastrl.config import ALGORITHMS, ActorCritic, RunOptions, describe
+from fastrl.engine.phase import Phase
+from fastrl.types import UserError
+
+ONLINE = ("warmup", "num_envs", "capacity", "retention", "offline_ratio")
+"""Run options of phases with an environment."""
+
+OFFLINE = ("pretrain_steps", "pretrainer")
+"""Run options of the offline phase."""
+
+
+def used(name: str, options: RunOptions, overrides: Mapping[str, Any], phases: Sequence[Phase], started: bool) -> None:
+    """Refuses an option of an algorithm that no phase has, and a run option that no phase uses.
+
+    `options` as they were given, `name` the recipe's; `started`: an agent replaced the offline phase.
+    """
+    who = f"{name} --from an agent" if started else name
+    configs = [phase.config for phase in phases]
+    for option, value in overrides.items():
+        has(who, [type(config) for config in configs], [option])
+        if not any(getattr(config, option, _ABSENT) in (value,) for config in configs):
+            raise UserError(
+                f"{option} belongs to the algorithm; write it into its configuration, "
+                f"{type(configs[-1]).__name__}({option}={value!r})"
+            )
+    set_here = {
+        field.name for field in dataclasses.fields(RunOptions) if getattr(options, field.name) not in (field.default,)
+    }
+    online = [phase for phase in phases if phase.online]
+    offline = [describe(phase.config)["algorithm"] for phase in phases if not phase.online]
+    if not online:
+        _refuse(who, set_here.intersection(ONLINE), "it is for steps in an environment")
+    if not offline:
+        replaced = ", which the agent replaces" if started else ""
+        _refuse(who, set_here.intersection(OFFLINE), f"it is for an offline phase{replaced}")
+    if options.pretrainer not in (None, *offline):
+        raise UserError(f"{who} is not pre-trained by {options.pretrainer}; leave --pretrainer out (it is wsrl's)")
+    _retention(who, options, online)
+
+
+_ABSENT = object()
+
+
+def has(who: str, kinds: Sequence[type[ActorCritic]], options: Iterable[str]) -> None:
+    """Refuses an option of an algorithm that none of these have."""
+    for option in options:
+        if not any(hasattr(kind, option) for kind in kinds):
+            owners = [name for name, kind in ALGORITHMS.items() if hasattr(kind, option)]
+            raise UserError(
+                f"no phase of {who} has {_flag(option)}; it is an option of {', '.join(owners)}; leave it out"
+            )
+
+
+def _retention(who: str, options: RunOptions, online: Sequence[Phase]) -> None:
+    """Refuses a wish for the offline data that the online phases do not follow."""
+    mixed, append = any(phase.offline_ratio for phase in online), any(phase.append for phase in online)
+    wish, ratio = options.retention, options.offline_ratio
+    if ratio and not mixed:
+        _refuse(who, {"offline_ratio"}, "its online phases learn from no offline data")
+    if (wish == "append" and not append) or (wish == "mixed" and ratio != 0 and not mixed):
+        found = "in every batch" if mixed else "not at all"
+        raise UserError(f"no phase of {who} has --retention {wish}: offline data is used {found}; leave it out")
+    if wish == "none" and (mixed or append):
+        raise UserError(f"{who} has offline data in every batch; leave --retention none out, or name another recipe")
+
+
+def _refuse(who: str, options: Iterable[str], why: str) -> None:
+    for option in sorted(options):
+        raise UserError(f"no phase of {who} uses {_flag(option)}: {why}; leave it out")
+
+
+def _flag(option: str) -> str:
+    return f"--{option.replace('_', '-')}"
