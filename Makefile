@@ -1,7 +1,8 @@
-# One command each; everything lives in .venv.
+# One command each; everything lives in .venv, for a Python that is named (make PYTHON=python3.13 test) in .venv-python3.13.
 PYTHON ?= python3
-BIN := .venv/bin
-STAMP := .venv/installed
+VENV := .venv$(if $(filter-out python3,$(PYTHON)),-$(notdir $(PYTHON)))
+BIN := $(VENV)/bin
+STAMP := $(VENV)/installed
 FAST := tests/networks tests/data/test_replay.py tests/data/test_returns.py tests/data/test_rules.py \
 	tests/test_layout.py tests/test_launch.py tests/test_options.py tests/test_presets.py
 FRESH := build/fresh
@@ -10,7 +11,7 @@ FRESH := build/fresh
 .DEFAULT_GOAL := demo
 
 $(STAMP): pyproject.toml
-	$(PYTHON) -m venv .venv
+	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -q -e '.[dev]'
 	touch $@
 

@@ -13,7 +13,7 @@ COMMANDS = {
     "long": ["envs"],
     "usage": ["--help"],
     "options": ["run", "--help"],
-    "wrong": ["report", "nowhere"],
+    "wrong": ["run", "sac"],
 }
 FASTRL = [sys.executable, "-m", "fastrl.cli"]
 
@@ -53,8 +53,8 @@ def test_a_full_disk_is_one_line(words):
 
 
 def test_what_an_encoding_lacks_is_escaped():
-    code, out, error = run(["report", "läufe"], PYTHONIOENCODING="ascii")
-    assert (code, out) == (2, "") and error.startswith("fastrl: l\\xe4ufe is no run folder")
+    code, out, error = run(["run", "läufe"], PYTHONIOENCODING="ascii")
+    assert (code, out) == (2, "") and error.startswith("fastrl: unknown recipe 'l\\xe4ufe'")
     script = "from fastrl import streams; streams.prepare(); print('λ', 'a\\udcff')"
     environment = os.environ | {"PYTHONIOENCODING": "ascii"}
     assert subprocess.check_output([sys.executable, "-c", script], env=environment) == b"\\u03bb a\\udcff\n"
