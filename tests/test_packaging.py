@@ -1,6 +1,8 @@
 """The archives hold what they should: built from a copy of the sources, so that nothing is left in them."""
 
 import importlib.metadata
+import os
+import re
 import shutil
 import subprocess
 import sys
@@ -70,3 +72,24 @@ def test_the_sdist_can_be_tested(dist):
         assert file in names
     assert {path.name for path in ROOT.glob("*.md")} <= names
     assert not any("__pycache__" in name for name in names)
+
+
+def test_every_python_that_is_taken_is_named():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    low, high = map(int, re.fullmatch(r">=3\.(\d+),<3\.(\d+)", project["requires-python"]).groups())
+    named = [line.rpartition("3.")[2] for line in project["classifiers"] if "Python :: 3." in line]
+    assert named == [str(minor) for minor in range(low, high)]
+    assert f"3.{low} to 3.{high - 1}" in (ROOT / "CONTRIBUTING.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "folder"), [([], ".venv"), (["PYTHON=python3"], ".venv"), (["PYTHON=python3.12"], ".venv-python3.12")]
+)
+def test_a_python_that_is_named_has_a_folder_of_its_own(words, folder):
+    outer = ("PYTHON", "MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES")  # of the make that runs the tests
+    environment = {name: value for name, value in os.environ.items() if name not in outer}
+    command = ["make", "-n", "-B", *words, "test"]
+    lines = subprocess.check_output(command, cwd=ROOT, text=True, env=environment).splitlines()
+    python = words[0].partition("=")[2] if words else "python3"
+    assert lines[0] == f"{python} -m venv {folder}"
+    assert lines[-1].startswith(f"{folder}/bin/python -m pytest")
