@@ -116,6 +116,8 @@ def pretrain(words: Sequence[str]) -> int:
     if (data := datasets_cli.source(found)) is None:
         raise UserError("--dataset is missing; name a file or a Minari dataset")
     options = given(found, [RunOptions])
+    if {"steps", "pretrain_steps"} <= options.keys():
+        raise UserError("--steps and --pretrain-steps are the same here; leave one out")
     steps = options.pop("pretrain_steps", options.pop("steps", None))
     if steps is None:
         raise UserError("--steps is missing; say how many gradient steps")

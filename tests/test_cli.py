@@ -83,6 +83,10 @@ RUN = ["run", "wsrl", "--env", "probe-truncation"]
         (["run", "ppo", "--env", "hopper"], "unknown recipe 'ppo'; fastrl recipes lists them"),
         (["run", "sac", *RUN[2:], "--expectile", "0.9"], "no phase of sac has --expectile; it is an option of iql"),
         (["run", "sac", *RUN[2:], "--pretrain-steps", "9"], "no phase of sac uses --pretrain-steps"),
+        (
+            ["pretrain", "bc", *RUN[2:], "--dataset", "x", "--steps", "2", "--pretrain-steps", "3"],
+            "--steps and --pretrain-steps are the same here; leave one out",
+        ),
         (["pretrain", "bc", *RUN[2:], "--utd", "2"], "no phase of pretrain bc has --utd; it is an option of sac, cql"),
         (["finetune", "sac", *RUN[2:], "--expectile", "0.9"], "no phase of finetune sac has --expectile"),
         ([*RUN, "--utd", "four"], "--utd: 'four' is not a whole number"),
