@@ -173,18 +173,16 @@ def _together(env: Environment, breach: Breach, step: Any, first: Any, stepped: 
     key, action = keys[-1], actions[-1]
     state, start = breach.during(what[0], reset, keys)
     again = breach.during(what[0], reset, alike.stacked([key] * COPIES))
-    rows = [alike.numbers(row) for row in ((state, start), again)]
-    _as_before(breach, "reset", *rows, [0.0] * len(rows[0]))
-    _as_alone(breach, "reset", rows[0], first, [0.0] * len(rows[0]), env.reset, key)
+    rows, unknown = alike.numbers((state, start)), [0.0] * len(jax.tree.leaves(again))
+    _as_before(breach, "reset", rows, alike.numbers(again), unknown)
+    _as_alone(breach, "reset", rows, first, unknown, env.reset, key)
     last, random = jax.tree.map(lambda leaf: leaf[-1], state), np.random.default_rng(0)
     near = [(first[0], action), *(alike.nearby((last, action), random) for _ in range(COPIES - 2)), (last, action)]
-    rows = [
-        alike.numbers(breach.during(what[1], step, *given))
-        for given in ((keys, state, actions), (alike.stacked([key] * COPIES), *alike.stacked(near)))
-    ]
-    rounding = [alike.apart(row[:-1], row[-1:]) for row in rows[1]]
-    _as_before(breach, "step", *rows, rounding)
-    _as_alone(breach, "step", [row[:1] for row in rows[1]], stepped, rounding, env.step, key, first[0], action)
+    rows = alike.numbers(breach.during(what[1], step, keys, state, actions))
+    again = alike.numbers(breach.during(what[1], step, alike.stacked([key] * COPIES), *alike.stacked(near)))
+    rounding = [alike.apart(row[:-1], row[-1:]) for row in again]
+    _as_before(breach, "step", rows, again, rounding)
+    _as_alone(breach, "step", [row[:1] for row in again], stepped, rounding, env.step, key, first[0], action)
     return state, start
 
 

@@ -56,7 +56,7 @@ def test_every_step_is_braxs_to_the_bit_without_a_reset():
         (
             "brax:swimmer",
             {"backend": "mjx"},
-            "brax:swimmer cannot be made on backend 'mjx': ValueError: Unsupported backend: mjx.",
+            "cannot be made on backend 'mjx': ValueError: Unsupported backend: mjx.",
         ),
         ("brax:ant", {"bakend": "spring"}, "no option 'bakend': did you mean 'backend'"),
     ],
