@@ -121,7 +121,9 @@ def _look(where: str, identity: str, options: dict[str, Any]) -> tuple[Any, Any,
     except gymnasium.error.UnregisteredEnv:
         raise unknown("Gymnasium environment", identity, gymnasium.registry) from None
     except (Exception, SystemExit) as error:
-        raise UserError(f"{where} cannot be made: {told(error)}; mend it") from error
+        missing = isinstance(error, ModuleNotFoundError)
+        fix = "install what is missing, or add its folder to PYTHONPATH" if missing else "mend it"
+        raise UserError(f"{where} cannot be made: {told(error).rstrip('.')}; {fix}") from error
     return *spaces_of_it, spec.max_episode_steps if spec else None
 
 
