@@ -173,7 +173,8 @@ def leave_with(descriptor: int) -> None:
 
 
 if __name__ == "__main__":
-    for ending in (signal.SIGINT, signal.SIGTERM):  # the process that asks decides when to end
+    ignored = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+    for ending in ignored:  # the process that asks decides when to end
         signal.signal(ending, signal.SIG_IGN)
     threading.Thread(target=leave_with, args=[int(sys.argv[1])], daemon=True).start()
     with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):

@@ -97,7 +97,11 @@ def test_the_spec_is_gymnasiums(odd):
         ("Pendulum-v1", {"gravity": 1}, "cannot be made: .*gravity"),
         ("Pendulum-v1", {"timeout": 0}, "timeout is 0, it must be above 0"),
         ("Pendulum-v1", {"horizon": 0}, "horizon is 0"),
-        ("no_such_module:Env-v0", {}, "cannot be made: .*no_such_module.*; install what is missing, or add its folder to PYTHONPATH"),
+        (
+            "no_such_module:Env-v0",
+            {},
+            "cannot be made: .*no_such_module.*; install what is missing, or add its folder to PYTHONPATH",
+        ),
     ],
 )
 def test_what_cannot_be_used_is_refused_in_one_line(name, options, message):
