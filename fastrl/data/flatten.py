@@ -38,13 +38,16 @@ def order_of(where: str, tree: Any, order: tuple[str, ...]) -> tuple[str, ...]:
     """The order to use for observations like `tree`: the one given, or the family's; () for plain arrays."""
     if not isinstance(tree, dict):
         if order:
-            raise UserError(f"{where}: observations are one array, not a Dict; leave the order out")
+            raise UserError(f"{where}: observations are one array, not a Dict; leave --dataset-order out")
         return ()
     if order:
         return order
     if {"observation", "achieved_goal"} <= tree.keys():
         return KITCHEN if isinstance(tree["achieved_goal"], dict) else ANTMAZE
-    raise UserError(f"{where}: observations are a Dict of {', '.join(tree)}; say which, in which order, with order=...")
+    raise UserError(
+        f"{where}: observations are a Dict of {', '.join(tree)}; "
+        "say which, in which order, with --dataset-order KEYS (in Python order=...)"
+    )
 
 
 def flatten(where: str, tree: Any, order: tuple[str, ...]) -> np.ndarray:

@@ -16,13 +16,14 @@ from typing import Any
 import h5py
 import numpy as np
 
-from fastrl.data import flatten, hdf5, rows, validate
+from fastrl.data import flatten, hdf5, links, rows, validate
 from fastrl.data.rows import Rows
 from fastrl.envs import spaces
 from fastrl.types import UserError
 
 ID = re.compile(r"[\w-]+(/[\w-]+)*-v\d+")
 EPISODE = 16 << 10  # bytes that an episode costs in the file beside its rows
+KEYS = ("observations", "actions", "rewards")
 FLAGS = ("terminations", "truncations")
 DAMAGED = (OSError, RuntimeError, ValueError, TypeError, KeyError, MemoryError, IndexError, AttributeError)
 Episode = dict[str, Any]
@@ -84,6 +85,7 @@ def digest(folder: Path) -> str:
 def read(folder: Path, order: tuple[str, ...]) -> Rows:
     """All episodes of a dataset, one after the other; `order` as in `fastrl.data.flatten`."""
     where, number = str(folder), None
+    links.check(folder)
     parts: list[Rows] = []
     try:
         metadata = json.loads((folder / "metadata.json").read_text())
@@ -146,12 +148,10 @@ def _hdf5(folder: Path) -> Iterator[tuple[int, Episode]]:
     """The episodes of main_data.hdf5, in the order of their numbers."""
     with h5py.File(folder / "main_data.hdf5", "r") as file:
         for number in sorted(int(name.removeprefix("episode_")) for name in file):
-            group = file[f"episode_{number}"]
-            yield number, {key: _tree(group[key]) for key in ("observations", "actions", "rewards", *FLAGS)}
-
-
-def _tree(node: Any) -> Any:
-    return {key: _tree(node[key]) for key in node} if isinstance(node, h5py.Group) else hdf5.array(node)
+            found = {key: hdf5.find(file, f"episode_{number}/{key}") for key in (*KEYS, *FLAGS)}
+            if missing := [key for key, node in found.items() if node is None]:
+                raise KeyError(missing[0])
+            yield number, {key: hdf5.tree(node) for key, node in found.items()}
 
 
 def _stored(folder: Path) -> Iterator[tuple[int, Episode]]:
