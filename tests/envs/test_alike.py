@@ -2,7 +2,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fastrl.envs import alike
+from fastrl.envs import alike, check
+from fastrl.types import Spec, Step
 
 
 def test_nearby_is_one_unit_of_rounding_in_every_float_and_in_nothing_else():
@@ -32,3 +33,35 @@ def test_close_allows_what_was_measured_for_each_leaf():
     assert not alike.close(rows, expected, [0.0, 1.0])
     assert alike.close(rows, expected, [0.001, 0.0])
     assert alike.apart(np.array([1.0, np.inf, np.nan]), np.array([1.5, np.inf, 0.0])) == 0.5
+
+
+WEIGHTS = np.random.default_rng(0).normal(size=(300, 300)).astype(np.float32)
+
+
+class Chaos:
+    """Keeps the protocol, and makes whole numbers of one unit of rounding, as a body that touches the ground may."""
+
+    spec = Spec("chaos", obs_size=1, action_size=1, horizon=6)
+
+    def reset(self, key):
+        x = self.moved(jax.random.uniform(key))
+        return x, x[None]
+
+    def step(self, key, state, action):
+        x = self.moved(state)
+        return x, Step(x[None], 1e3 * x, jnp.bool_(False), jnp.bool_(False))
+
+    def moved(self, x):
+        """A product of matrices, which batches sum in another order, then the logistic map."""
+        x = 0.5 + 0.4 * jnp.sin(WEIGHTS @ jnp.sin(x * jnp.arange(300.0))).mean()
+        for _ in range(35):
+            x = 3.99 * x * (1 - x)
+        return x
+
+
+def test_check_does_not_accuse_rounding():
+    env, keys = Chaos(), jax.random.split(jax.random.key(0), 4)
+    with jax.debug_key_reuse(False):
+        alone, together = env.reset(keys[-1])[1], jax.jit(jax.vmap(env.reset))(keys)[1][-1]
+    assert jnp.abs(alone - together).max() > 0.01, "compiled, it would be accused without a measure"
+    check(env)

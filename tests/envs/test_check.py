@@ -192,15 +192,11 @@ class CopiesLeak(Slide):
 
 
 class CopiesShare(CopiesLeak):
-    """Every copy is paid the mean."""
-
     def leak(self, reward):
         return np.broadcast_to(reward.mean(), reward.shape)
 
 
 class DiceOfTheHost(CopiesLeak):
-    """A callback that draws, little."""
-
     dice = np.random.default_rng(0)
 
     def leak(self, reward):
@@ -303,37 +299,6 @@ def test_a_spec_that_cannot_be_is_one_line(changes, match):
 def test_an_action_with_one_number_to_choose_may_have_fixed_ones():
     spec = dataclasses.replace(SPEC, action_size=2, action_low=(-1.0, 3.0), action_high=(1.0, 3.0))
     check(Slide(spec))
-
-
-WEIGHTS = np.random.default_rng(0).normal(size=(300, 300)).astype(np.float32)
-
-
-class Chaos(Slide):
-    """Keeps the protocol, and makes whole numbers of one unit of rounding, as a body that touches the ground may."""
-
-    def reset(self, key):
-        state, _ = super().reset(key)
-        return self.moved(state)
-
-    def step(self, key, state, action):
-        state, obs = self.moved(state)
-        return state, Step(obs, 1e3 * state["x"], state["time"] > 5, jnp.bool_(False))
-
-    def moved(self, state):
-        """A product of matrices, which batches sum in another order, then the logistic map."""
-        x = 0.5 + 0.4 * jnp.sin(WEIGHTS @ jnp.sin(state["x"] * jnp.arange(300.0))).mean()
-        for _ in range(35):
-            x = 3.99 * x * (1 - x)
-        state = {"x": x, "time": state["time"] + 1}
-        return state, self.observe(state)
-
-
-def test_rounding_is_not_accused():
-    env, keys = Chaos(), jax.random.split(jax.random.key(0), 4)
-    with jax.debug_key_reuse(False):
-        alone, together = env.reset(keys[-1])[1], jax.jit(jax.vmap(env.reset))(keys)[1][-1]
-    assert jnp.abs(alone - together).max() > 0.01, "compiled, it would be accused without a measure"
-    check(env)
 
 
 def test_the_reset_inside_gymnaxs_step_is_found():
