@@ -53,7 +53,7 @@ def _common(found: Any) -> dict[str, Any]:
 
 def _finish(out: str) -> int:
     report = Path(out) / "report.md"
-    print(report.read_text("utf-8"), end="")
+    print(report.read_text("utf-8", "surrogateescape"), end="")
     return 0
 
 

@@ -1,7 +1,9 @@
 """The exceptions that a user sees. Standard library only, so that every part can raise it."""
 
 import difflib
+import traceback
 from collections.abc import Iterable
+from pathlib import Path
 
 CUTOFF = 0.7
 """Likeness of two words, from 0 to 1, from which one may be a slip for the other."""
@@ -30,3 +32,12 @@ def unknown(what: str, word: str, known: Iterable[str], hint: str = "") -> UserE
     if not hint:
         hint = f"there are {', '.join(names.values())}" if len(names) <= LISTED else "no name is near it"
     return UserError(f"unknown {what} {word!r}; {hint}")
+
+
+def told(error: BaseException) -> str:
+    """Another's exception in one line: its type and text, or where it comes from if it has no text."""
+    kind, text = type(error).__name__, " ".join(str(error).split())
+    frames = traceback.extract_tb(error.__traceback__)
+    if text or not frames:
+        return f"{kind}: {text}" if text else kind
+    return f"{kind} at line {frames[-1].lineno} of {Path(frames[-1].filename).name}, `{frames[-1].line}`"

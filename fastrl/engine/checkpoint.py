@@ -42,6 +42,7 @@ class Checkpoints:
 
     def __init__(self, folder: Path | str, keep: int = 3):
         self.folder = Path(folder).absolute()
+        manifest.check_name(self.folder)
         self.keep = keep
         self._damaged: set[int] = set()
 

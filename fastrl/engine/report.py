@@ -25,7 +25,7 @@ def write_report(folder: Path | str) -> Path:
     run = load(folder)
     curves([run.folder], run.folder / PICTURE)
     parts = [_what(run), _outcome(run), _seeds(run), _cost(run), _command(run)]
-    manifest.replace(run.folder / REPORT, ("\n\n".join(filter(None, parts)) + "\n").encode())
+    manifest.replace(run.folder / REPORT, ("\n\n".join(filter(None, parts)) + "\n").encode(errors="surrogateescape"))
     return run.folder / REPORT
 
 
