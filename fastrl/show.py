@@ -11,7 +11,7 @@ from fastrl.catalogue import aligned, collected
 from fastrl.config import RunOptions
 from fastrl.data import d4rl, links
 from fastrl.datasets_cli import tell
-from fastrl.engine import collect, commute, evaluate, folder, plot, report, statistics
+from fastrl.engine import collect, commute, evaluate, folder, manifest, plot, report, statistics
 from fastrl.engine.progress import Progress
 from fastrl.recipes import agent as agents
 from fastrl.recipes import behaviour as behaviours
@@ -188,6 +188,7 @@ def comparison(runs: list[str], out: str) -> str:
     """Several runs in one picture and one table."""
     for run in runs:
         folder.read_config(Path(run))
+        manifest.check_name(Path(run))
         links.check(Path(run))
     if Path(out).exists():
         raise UserError(f"--out {out} exists; name another file")

@@ -190,6 +190,19 @@ def _read_elsewhere(capsys, monkeypatch):
     Path("theirs/metrics.jsonl").symlink_to(Path("r/metrics.jsonl").absolute())
     for words in (["report", "theirs"], ["evaluate", "theirs"], ["datasets", "export", "theirs", "x.hdf5"]):
         refused(capsys, words, "theirs: metrics.jsonl is a link out of the folder")
+    shutil.copytree("r", "odd\udcff")  # a name in bytes that are no UTF-8
+    for words in (
+        ["report", "odd\udcff"],
+        ["evaluate", "odd\udcff"],
+        ["render", "odd\udcff"],
+        [*RUN, "--from", "odd\udcff"],
+    ):
+        refused(capsys, words, r"odd\\udcff.* is no UTF-8; rename it")
+    refused(
+        capsys,
+        [*RUN, "--out", "new\udcff", "--from", "r", "--steps", "40", "--warmup", "20"],
+        r"new\\udcff is no UTF-8",
+    )
     before = files()
     with monkeypatch.context() as patch:
         patch.setattr(manifest, "verify", lambda *a: (_ for _ in ()).throw(OSError(116, "Stale file handle")))
