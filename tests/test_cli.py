@@ -198,11 +198,7 @@ def _read_elsewhere(capsys, monkeypatch):
         [*RUN, "--from", "odd\udcff"],
     ):
         refused(capsys, words, r"odd\\udcff.* is no UTF-8; rename it")
-    refused(
-        capsys,
-        [*RUN, "--out", "new\udcff", "--from", "r", "--steps", "40", "--warmup", "20"],
-        r"new\\udcff is no UTF-8",
-    )
+    refused(capsys, [*RUN, *ONLINE, "--out", "new\udcff", "--from", "r"], r"new\\udcff is no UTF-8")
     before = files()
     with monkeypatch.context() as patch:
         patch.setattr(manifest, "verify", lambda *a: (_ for _ in ()).throw(OSError(116, "Stale file handle")))
