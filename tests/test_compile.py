@@ -96,7 +96,7 @@ FileNames
   ROOT %write = (s32[], f32[4,6]{1,0}) fusion(%c, %whole), kind=kLoop, calls=%fused_write
 }
 
-%steps_until (c.2: (s32[], f32[4,6])) -> pred[] {
+%until (c.2: (s32[], f32[4,6])) -> pred[] {
   %c.2 = (s32[], f32[4,6]{1,0}) parameter(0)
   ROOT %compare = pred[] fusion(%c.2), kind=kLoop, calls=%sum
 }
@@ -104,10 +104,10 @@ FileNames
 ENTRY %main (ring: f32[4,6]) -> f32[4,6] {
   %ring = f32[4,6]{1,0} parameter(0)
   %copy.3 = f32[4,6]{0,1} copy(%ring), backend_config={"flag_configs":[]}
-  %relaid = f32[6,4]{1,0} fusion(%copy.3), kind=kLoop, calls=%fused_relayout
+  %laid = f32[6,4]{1,0} fusion(%copy.3), kind=kLoop, calls=%fused_relayout
   %small = f32[3]{0} copy(%ring)
   %gathered = f32[8]{0} all-gather(%small), dimensions={0}
-  ROOT %scan = f32[4,6]{1,0} while(%relaid), condition=%steps_until, body=%step, backend_config={"known_trip_count":{"n":"10"}}
+  ROOT %scan = f32[4,6]{1,0} while(%laid), condition=%until, body=%step, backend_config={"known_trip_count":{"n":"10"}}
 }
 """
 
@@ -229,11 +229,12 @@ def test_the_suite_does_not_run_it():
 TINY = {"actor_hidden": (8,), "critic_hidden": (8,), "batch_size": 8, "num_critics": 2, "utd": 3}
 
 REAL = """
-import json, sys
+import ast, json, sys
 from fastrl.benchmarks import compile as command
 command.prepare(sys.argv[1])
 from fastrl.benchmarks import ahead
-print(json.dumps(ahead.measure(sys.argv[1], "probe-constant", "sac", int(sys.argv[2]), **json.loads(sys.argv[3]))))
+options = ast.literal_eval(sys.argv[3])
+print(json.dumps(ahead.measure(sys.argv[1], "probe-constant", "sac", int(sys.argv[2]), **options)))
 """
 
 
@@ -242,7 +243,7 @@ print(json.dumps(ahead.measure(sys.argv[1], "probe-constant", "sac", int(sys.arg
 def test_a_real_program_of_a_described_device(target, extra, seeds):
     if command.missing(extra):
         pytest.skip(f"the compiler for {target} is not installed")
-    words = [sys.executable, "-c", REAL, target, str(seeds), json.dumps(TINY)]
+    words = [sys.executable, "-c", REAL, target, str(seeds), repr(TINY)]
     done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr[-3000:]
     line = json.loads(done.stdout.splitlines()[-1])
