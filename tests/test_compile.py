@@ -6,12 +6,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
 import pytest
 
 from fastrl import cli
+from fastrl.benchmarks import ahead, hlo, suite
 from fastrl.benchmarks import compile as command
-from fastrl.benchmarks import hlo, suite
 from fastrl.errors import UserError
+from fastrl.recipes import plan
 
 RESULTS = Path(__file__).parents[1] / "benchmarks" / "results" / "compile.jsonl"
 
@@ -224,6 +226,45 @@ def test_the_suite_does_not_run_it():
     assert "compile" not in suite.PARTS
     with pytest.raises(UserError, match="comes first"):
         suite.run("compile", 1)
+
+
+class Stopped(Exception):
+    """Raised instead of lowering a program."""
+
+
+@pytest.mark.parametrize(("target", "backend"), [("h100", "gpu"), ("v5e:2x4", "tpu")])
+def test_the_target_decides_and_not_this_processor(monkeypatch, target, backend):
+    chunks, made_by = [], plan.Builder
+
+    def builder(*args):
+        chunks.append(args[4])
+        return made_by(*args)
+
+    def lowered(made, mesh, platform):
+        raise Stopped(made.side_by_side, jax.default_backend(), made.capacity, platform)
+
+    monkeypatch.setattr(plan, "Builder", builder)
+    monkeypatch.setattr(ahead, "describe", lambda target: jax.devices()[:1])
+    monkeypatch.setattr(ahead, "_lowered", lowered)
+    with pytest.raises(Stopped) as stopped:
+        ahead.measure(target, "probe-constant", "sac", 3)
+    assert stopped.value.args == (True, backend, 200_000, "cuda" if target == "h100" else "tpu")
+    assert chunks == [None] and jax.default_backend() == "cpu"
+
+
+@pytest.mark.parametrize(
+    ("words", "match"),
+    [
+        (("hoper", "sac", 2), "unknown environment 'hoper'"),
+        (("probe-constant", "sacc", 2), "unknown recipe 'sacc'"),
+        (("kitchen-mixed", "sac", 2), "stepped on the host"),
+        (("probe-constant", "sac", 3), "3 do not divide among the 2 devices"),
+    ],
+)
+def test_a_program_that_cannot_be_is_refused(monkeypatch, words, match):
+    monkeypatch.setattr(ahead, "describe", lambda target: [*jax.devices()[:1] * 2])
+    with pytest.raises(UserError, match=match):
+        ahead.measure("h100", *words)
 
 
 TINY = {"actor_hidden": (8,), "critic_hidden": (8,), "batch_size": 8, "num_critics": 2, "utd": 3}
