@@ -34,7 +34,7 @@ from fastrl.types import Environment, Spec
 class Run:
     """A finished run."""
 
-    returns: np.ndarray  # [S, evaluations], raw mean return of each evaluation
+    returns: np.ndarray  # [S, evaluations], raw mean return of each evaluation; NaN once a seed is frozen
     metrics: dict[str, np.ndarray]  # name -> [S, rows], training metrics of the last phase
     agent: Agent
     rows: list[dict[str, Any]]  # the log, as in metrics.jsonl
@@ -189,7 +189,7 @@ def _execute(
 
 def _arrays(rows: list[dict[str, Any]], last: str) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """Evaluation returns `[S, evals]` and the last phase's training metrics `[S, rows]`."""
-    returns = np.array([row["return"] for row in rows if row["kind"] == "eval"]).T
+    returns = np.array([row["return"] for row in rows if row["kind"] == "eval"], np.float64).T
     train = [row for row in rows if row["kind"] == "train" and row["phase"] == last]
     metrics = {
         name: np.array([row[name] for row in train], np.float64).T

@@ -156,7 +156,8 @@ class RunOptions:
     map_seeds: Literal["auto", "vmap", "sequential"] = option(
         "auto", "seeds side by side (accelerators) or one after the other inside the program (CPU)"
     )
-
-
-IDENTITY_FREE = ("chunk", "checkpoint_minutes")
-"""Run options that may change at a resume: they change no result."""
+    on_nan: Literal["freeze", "stop"] | None = option(
+        None,
+        "when a seed's numbers stop being finite, freeze it at its last good update or stop the run; none is freeze "
+        "where there are several seeds",
+    )

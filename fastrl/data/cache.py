@@ -20,7 +20,7 @@ from fastrl.data import rows
 from fastrl.data.rows import Rows
 from fastrl.types import UserError
 
-FORMAT = 1
+FORMAT = 2
 DAY = 86_400  # seconds
 Report = Callable[[str], None]
 
@@ -53,7 +53,7 @@ def load(entry: Path, stamp: list[list[int]], sha256: str | None, report: Report
             if rows.digest(path) != content["columns"][name]:
                 raise Damaged(f"{path.name} differs from its checksum")
             columns[name] = np.load(path, mmap_mode="r")
-        return Rows(**columns, order=tuple(content["order"])), content["sha256"]
+        return Rows(**columns, order=tuple(content["order"]), notes=tuple(content["notes"])), content["sha256"]
     except (Damaged, UserError, OSError, ValueError, KeyError, TypeError) as error:
         if isinstance(error, PermissionError) or not entry.is_dir():  # closed to us, or just replaced by another run
             return None
@@ -78,8 +78,8 @@ def store(entry: Path, stamp: list[list[int]], sha256: str, found: Rows, report:
             for name in rows.COLUMNS:
                 np.save(new / f"{name}.npy", getattr(found, name))
             columns = {name: rows.digest(new / f"{name}.npy") for name in rows.COLUMNS}
-            content = {"stamp": stamp, "sha256": sha256, "order": found.order, "columns": columns}
-            _write(new / "entry.json", content)
+            words = {"order": found.order, "notes": found.notes}
+            _write(new / "entry.json", {"stamp": stamp, "sha256": sha256, "columns": columns, **words})
             if entry.is_dir():  # of an older source; leaves at once, so that nobody reads half of it
                 entry.rename(old)
             new.rename(entry)

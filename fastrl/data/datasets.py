@@ -25,6 +25,7 @@ class Dataset:
     name: str  # the file's path, or what the caller called its arrays
     sha256: str  # of the file's bytes, or of the arrays
     order: tuple[str, ...] = ()  # of the keys of a Dict observation, where the file has one
+    notes: tuple[str, ...] = ()  # what its reader met that its user should know, a sentence each
 
     @property
     def rows(self) -> int:
@@ -112,6 +113,7 @@ def open_source(source: Source, horizon: int | None = None) -> Dataset:
         name=str(source.ref),
         sha256=sha256,
         order=found.order,
+        notes=found.notes,
     )
 
 
@@ -132,7 +134,7 @@ def check(dataset: Dataset, spec: Spec, *, capacity: int | None = None) -> None:
 
 def warnings_of(dataset: Dataset) -> list[str]:
     """What is legal but rarely meant, one line each."""
-    lines = []
+    lines = [f"{dataset.name}: {note}" for note in dataset.notes]
     if np.ptp(dataset.reward) == 0:
         lines.append(f"{dataset.name}: every reward is {dataset.reward[0]:g}; nothing to improve on")
     if not dataset.boundary.any():

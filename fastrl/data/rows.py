@@ -22,9 +22,10 @@ class Rows(NamedTuple):
     next_obs: np.ndarray  # [M, O]
     boundary: np.ndarray  # [M] bool
     order: tuple[str, ...] = ()  # of the keys of a Dict observation
+    notes: tuple[str, ...] = ()  # what the reader met that its user should know, a sentence each
 
 
-COLUMNS = Rows._fields[:-1]  # those that are arrays
+COLUMNS = Rows._fields[:-2]  # those that are arrays
 
 
 def start(path: Path) -> bytes:

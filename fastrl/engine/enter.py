@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from fastrl.data import episodes, replay
 from fastrl.data.datasets import Dataset
-from fastrl.engine import scan, seeds
+from fastrl.engine import health, scan, seeds
 from fastrl.engine.phase import Carry, Phase, SeedState
 from fastrl.engine.rollout import Task
 from fastrl.types import Environment, Key, State
@@ -34,6 +34,7 @@ class Plan:
     chunk: int
     checkpoint_minutes: float
     side_by_side: bool
+    freeze: bool  # a seed whose numbers stop being finite, instead of ending the run
     start: State | None  # agents [S] to start from
 
     def iterations(self, phase: Phase) -> int:
@@ -66,7 +67,8 @@ def enter(plan: Plan, number: int) -> Callable[..., Carry]:
         if phase.returns and open_episodes is None:
             one = episodes.start(task.num_envs, task.spec.horizon)
             open_episodes = jax.tree.map(lambda x: jnp.broadcast_to(x, (plan.seeds, *x.shape)), one)
-        state = SeedState(agent, env, open_episodes, {})
+        known = health.start(plan.seeds) if before is None else before.health
+        state = SeedState(agent, env, open_episodes, {}, known)
         totals = _zeros(plan, number, keys, state, ring, data)
         return Carry(jnp.int32(0), keys, ring, dataclasses.replace(state, totals=totals))
 

@@ -17,6 +17,7 @@ from fastrl.engine.checkpoint import Checkpoints
 from fastrl.types import UserError
 
 SIZE = "seeds.env.obs"  # the leaf [S, E, O] that says how long observations are
+FROZEN = "seeds.health.bad"  # the leaf [S] that is not 0 where a seed is frozen: its replay holds zeros since
 
 
 def load(run: Path, seed: int | None, report: Callable[[str], None]) -> Dataset:
@@ -34,7 +35,12 @@ def load(run: Path, seed: int | None, report: Callable[[str], None]) -> Dataset:
     if seed is not None and seed >= seeds:
         raise UserError(f"{run} has seeds 0 to {seeds - 1}, not {seed}")
     online = _online(identity, restored.meta["phase"], int(restored.carry["step"]))
-    chosen = range(seeds) if seed is None else [seed]
+    frozen = np.flatnonzero(np.asarray(restored.carry.get(FROZEN, 0)))  # a run of an older version has no such leaf
+    chosen = [number for number in (range(seeds) if seed is None else [seed]) if number not in frozen]
+    if not chosen:
+        raise UserError(f"{run}: seed {frozen[0]} is frozen, its replay holds zeros since; name another seed or run")
+    if seed is None and frozen.size:
+        report(f"{run}: left out are the frozen seeds: {', '.join(map(str, frozen))}")
     lanes = [lane for number in chosen for lane in _lanes(leaves, number, online)]
     return _dataset(f"{run} step {restored.step}", lanes, leaves[SIZE].shape[-1], identity)
 

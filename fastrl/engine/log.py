@@ -78,6 +78,8 @@ class MetricsLog:
 
     def _mirror(self, row: dict[str, Any]) -> None:
         """Scalars at the run's own count: online steps after pre-training, gradient steps in it."""
+        if row.get("kind") == "frozen":
+            return
         if self._board is None:
             self._board = SummaryWriter(str(self.folder / BOARD), flush_secs=30)
         step = int(row.get("online") or row.get("offline") or row.get("step") or 0)

@@ -8,6 +8,7 @@ import jax
 
 from fastrl.data.episodes import OpenEpisodes
 from fastrl.data.replay import Ring
+from fastrl.engine.health import Health
 from fastrl.envs.wrappers import VectorState
 from fastrl.types import Algorithm, Key, State
 
@@ -49,6 +50,7 @@ class SeedState:
     env: VectorState | None
     open: OpenEpisodes | None
     totals: dict[str, jax.Array]  # sums since the last row of the log
+    health: Health  # whether it still learns
 
 
 @jax.tree_util.register_dataclass

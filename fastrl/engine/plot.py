@@ -31,7 +31,7 @@ def curves(folders: list[Path | str], out_png: Path | str, labels: list[str] | N
     left, right = _panels(figure, runs)
     panels = [axes for axes in (left, right) if axes is not None]
     for number, run in enumerate(runs):
-        _draw(run, left, right, PALETTE[number % len(PALETTE)], thin=len(runs) == 1)
+        _draw(run, left, right, PALETTE[number % len(PALETTE)], alone=len(runs) == 1)
     for axes in panels:
         _style(axes)
     _limits(panels, runs)
@@ -73,17 +73,20 @@ def _panels(figure: Figure, runs: list[Results]) -> tuple[Axes | None, Axes | No
     return (None, axes) if online else (axes, None)
 
 
-def _draw(run: Results, left: Axes | None, right: Axes | None, colour: str, thin: bool) -> None:
-    """A run's seeds, band and centre, in the panels its evaluations belong to."""
+def _draw(run: Results, left: Axes | None, right: Axes | None, colour: str, alone: bool) -> None:
+    """A run's seeds, band and centre, in the panels its evaluations belong to; frozen seeds where it stands alone."""
+    frozen = np.array([lost.values for lost in run.frozen]) if alone and run.frozen else np.empty((0, len(run.online)))
     before = run.online == 0
     if left is not None and before.any():
         steps = run.offline[before] - run.offline[before][-1]
-        _lines(left, steps, run.values[:, before], colour, thin)
+        _lines(left, steps, run.values[:, before], colour, alone)
+        _frozen(left, steps, frozen[:, before])
     if right is not None and run.went_online:
         after = ~before
         if run.switch is not None:
             after[run.switch] = True
-        _lines(right, run.online[after], run.values[:, after], colour, thin)
+        _lines(right, run.online[after], run.values[:, after], colour, alone)
+        _frozen(right, run.online[after], frozen[:, after])
 
 
 def _lines(axes: Axes, steps: np.ndarray, values: np.ndarray, colour: str, thin: bool) -> None:
@@ -95,6 +98,16 @@ def _lines(axes: Axes, steps: np.ndarray, values: np.ndarray, colour: str, thin:
             axes.plot(steps, values.T, color=colour, lw=0.7, alpha=0.35, zorder=3)
     marker = "o" if len(steps) == 1 else None
     axes.plot(steps, centre, color=colour, lw=2.4, zorder=4, marker=marker, solid_capstyle="round")
+
+
+def _frozen(axes: Axes, steps: np.ndarray, values: np.ndarray) -> None:
+    """Seeds [S, evals] that stopped learning: grey, with a cross where their last evaluation is."""
+    for line in values:
+        known = np.flatnonzero(np.isfinite(line))
+        if known.size:
+            axes.plot(steps[known], line[known], color=GREY, lw=0.9, ls=(0, (4, 2)), zorder=3)
+        if known.size and known[-1] < len(line) - 1:
+            axes.plot(steps[known[-1]], line[known[-1]], "x", color=INK, ms=8, mew=1.6, zorder=5)
 
 
 def _style(axes: Axes) -> None:
@@ -182,6 +195,12 @@ def _words(figure: Figure, panels: list[Axes], left: Axes | None, right: Axes | 
         subtitle = f"{count} seeds; thick: {centre}, band: 95 % bootstrap interval{thin}"
     if right is not None and len(runs) == 1 and runs[0].switch is not None:
         subtitle += f"; dotted: level at the {runs[0].origin}"
+    left_out = [f"{run.left_out} of {run.label}" if len(runs) > 1 else run.left_out for run in runs if run.frozen]
+    if left_out:
+        words = (
+            f"left out, as numbers stopped being finite{' (cross)' if len(runs) == 1 else ''}: {', '.join(left_out)}"
+        )
+        figure.text(0.085, 0.867, words, fontsize=10.5, color=INK)
     figure.text(0.085, 0.902, subtitle, fontsize=10.5, color=GREY)
     panels[0].set_ylabel(runs[0].quantity if runs[0].rate else "return of an episode", fontsize=12, color=INK)
     if left is not None:

@@ -47,7 +47,7 @@ def _row(run: Results) -> list[str]:
         run.folder.name,
         str(run.config.get("recipe", "-")),
         str(run.config.get("env", "-")),
-        str(len(run.values)),
+        f"{len(run.values)} ({run.left_out} frozen)" if run.frozen else str(len(run.values)),
         f"{run.online[-1]:,}",
         run.measure,
         switch,
@@ -65,6 +65,7 @@ def _what(run: Results) -> str:
     named = " ".join([str(config.get("env")), *(f"{name}={value}" for name, value in options.items())])
     rows: list[list[Any]] = [["recipe", config.get("recipe")], ["environment", named if config.get("env") else None]]
     rows += [["dataset", config.get("dataset")], ["seeds", len(run.values)]]
+    rows += [[f"left out: seed {lost.seed}", f"frozen at its last good update; {lost.why}"] for lost in run.frozen]
     rows += [["offline gradient steps", f"{run.offline[-1]:,}" if run.offline[-1] else None]]
     rows += [["online environment steps, per seed", f"{run.online[-1]:,}"]]
     shown = [[name, str(value)] for name, value in rows if value is not None]
@@ -97,7 +98,7 @@ def _statement(run: Results, difference: np.ndarray) -> str:
     """What the difference supports, in one sentence: below `FEW` seeds, how many went which way."""
     low, high = statistics.stratified_bootstrap(difference)
     if not np.isfinite(difference).all():
-        bad = ", ".join(str(seed) for seed in np.flatnonzero(~np.isfinite(difference)))
+        bad = ", ".join(str(run.seeds[place]) for place in np.flatnonzero(~np.isfinite(difference)))
         return f"**The {run.quantity} was not finite (seed {bad}).**"
     if math.isnan(low):
         return (
@@ -129,7 +130,8 @@ def _seeds(run: Results) -> str:
         columns.append(run.values[:, run.switch])
     head += ["final", "best"]
     columns += [run.values[:, -1], run.values.max(1)]
-    rows = [[str(seed), *(_number(run, float(column[seed])) for column in columns)] for seed in range(len(run.values))]
+    rows = [[str(seed), *(_number(run, float(column[n])) for column in columns)] for n, seed in enumerate(run.seeds)]
+    rows += [[str(lost.seed), "frozen", *[""] * (len(head) - 2)] for lost in run.frozen]
     return f"## Each seed ({run.quantity})\n\n{_table(head, rows)}"
 
 

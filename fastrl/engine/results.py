@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from fastrl.engine import log
+from fastrl.engine import health, log
 from fastrl.types import UserError
 
 QUANTITIES = {"success": "success rate", "completed": "completion rate of subtasks", "return": "return"}
@@ -18,8 +18,17 @@ QUANTITIES = {"success": "success rate", "completed": "completion rate of subtas
 
 
 @dataclasses.dataclass(frozen=True)
+class Frozen:
+    """A seed that stopped learning, and what it had until then."""
+
+    seed: int
+    why: str  # what was not finite, and where
+    values: np.ndarray  # [evals]; NaN from then on
+
+
+@dataclasses.dataclass(frozen=True)
 class Results:
-    """The evaluations of S seeds and the record beside them."""
+    """The evaluations of the S seeds that learnt to the end, and the record beside them."""
 
     folder: Path
     config: dict[str, Any]
@@ -29,6 +38,14 @@ class Results:
     phase: list[str]  # [evals]
     online: np.ndarray  # [evals] environment steps so far
     offline: np.ndarray  # [evals] gradient steps so far
+    seeds: list[int]  # [S], their numbers
+    frozen: list[Frozen]  # the others, in no mean and no interval
+
+    @property
+    def left_out(self) -> str:
+        """The frozen seeds by number, in words; empty where there are none."""
+        numbers = ", ".join(str(lost.seed) for lost in self.frozen)
+        return f"seed{'s' if len(self.frozen) > 1 else ''} {numbers}" if self.frozen else ""
 
     @property
     def label(self) -> str:
@@ -80,19 +97,29 @@ def load(folder: Path | str) -> Results:
     folder = Path(folder)
     if not (folder / log.METRICS).is_file():
         raise UserError(f"{folder} has no {log.METRICS}; name the folder of a run (its --out)")
-    rows = [row for row in log.read(folder) if row.get("kind") == "eval"]
+    logged = log.read(folder)
+    rows = [row for row in logged if row.get("kind") == "eval"]
     if not rows:
         raise UserError(f"{folder}: {log.METRICS} has no evaluation yet; wait for one, or run with an environment")
     name = measure(rows)
+    values = np.array([row[name] for row in rows], np.float64).T
+    lost = {
+        row["seed"]: health.said(row["what"], row["at"], row["phase"]) for row in logged if row.get("kind") == "frozen"
+    }
+    kept = [seed for seed in range(len(values)) if seed not in lost]
+    if not kept:
+        raise UserError(f"{folder}: no seed learnt to the end ({next(iter(lost.values()))}); nothing can be reported")
     return Results(
         folder=folder,
         config=_json(folder / "config.json"),
         timing=_json(folder / "timing.json").get("phases", []),
         measure=name,
-        values=np.array([row[name] for row in rows], np.float64).T,
+        values=values[kept],
         phase=[row["phase"] for row in rows],
         online=np.array([row["online"] for row in rows]),
         offline=np.array([row["offline"] for row in rows]),
+        seeds=kept,
+        frozen=[Frozen(seed, why, values[seed]) for seed, why in sorted(lost.items())],
     )
 
 

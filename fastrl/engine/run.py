@@ -16,7 +16,7 @@ import numpy as np
 from fastrl import launch
 from fastrl.data import replay
 from fastrl.engine import enter as boundary
-from fastrl.engine import evaluate, folder, results, scan, seeds
+from fastrl.engine import evaluate, folder, health, results, scan, seeds
 from fastrl.engine.checkpoint import Checkpoints
 from fastrl.engine.enter import Plan
 from fastrl.engine.log import MetricsLog
@@ -36,7 +36,7 @@ class Interrupted(Exception):
 
 
 class Diverged(Exception):
-    """A value stopped being finite."""
+    """Numbers stopped being finite, and no seed goes on."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -193,21 +193,35 @@ class Driver:
             self.log.append(row)
 
     def _record(self, number: int, done: int, carry: Carry) -> None:
-        """One row of training metrics: means over the steps since the last row."""
+        """One row of training metrics: means over the steps since the last row, NaN for a frozen seed."""
+        self._note_frozen(number, done, carry)
+        good = np.asarray(carry.seeds.health.good)
         totals = {name: np.asarray(value) for name, value in carry.seeds.totals.items()}
         steps, ended = totals.pop("steps"), totals.pop("rollout/episodes", None)
         row: dict[str, Any] = {"kind": "train", **self._position(number, done)}
         for name, value in sorted(totals.items()):
-            if not np.isfinite(value).all():
-                seed = int(np.flatnonzero(~np.isfinite(value))[0])
-                where = f"step {done} of {row['phase']}"
-                raise Diverged(f"seed {seed}: {name} is not finite at {where}; {_remedy(totals, carry)}")
-            if name.startswith("rollout/"):
-                assert ended is not None
-                row[name] = [float(v / e) if e else math.nan for v, e in zip(value, ended, strict=True)]
-            else:
-                row[name] = [float(x) for x in value / steps]
+            count = ended if name.startswith("rollout/") else steps
+            assert count is not None
+            means = [float(v / c) if c else math.nan for v, c in zip(value, count, strict=True)]
+            row[name] = np.where(good, means, math.nan).tolist()
         self._append(row)
+
+    def _note_frozen(self, number: int, done: int, carry: Carry) -> None:
+        """Logs the seeds that were frozen since the last row; `Diverged` where none may be, or none is left."""
+        known, found = {row["seed"] for row in self.rows if row["kind"] == "frozen"}, carry.seeds.health
+        bad, at = np.asarray(found.bad), np.asarray(found.step)
+        phase, line = self.plan.phases[number], ""
+        for seed in (int(seed) for seed in np.flatnonzero(bad) if seed not in known):
+            what, remedy = health.cause(int(bad[seed]), health.names(carry.seeds.totals, phase.online))
+            line = f"seed {seed}: {health.said(what, int(at[seed]) + 1, phase.name)}; {remedy}"
+            if not self.plan.freeze:
+                others = "; --resume --on-nan freeze lets the other seeds go on" if len(bad) > 1 and self.path else ""
+                raise Diverged(line + others)
+            row = {"kind": "frozen", **self._position(number, done), "seed": seed, "at": int(at[seed]) + 1}
+            self._append({**row, "what": what})
+            self.progress.message(f"{line}; this seed is frozen at its last good update, the others go on")
+        if bad.all():
+            raise Diverged(f"every seed is frozen, the last one for this: {line}" if len(bad) > 1 else line)
 
     def _evaluate(self, number: int, carry: Carry, program: Any) -> None:
         if program is None:
@@ -217,8 +231,9 @@ class Driver:
         returns, lengths = (np.asarray(x, np.float64) for x in (result.episode_return, result.length))
         host.check()
         row: dict[str, Any] = {"kind": "eval", **self._position(number, int(carry.step))}
-        row |= {"return": returns.mean(1).tolist(), "length": lengths.mean(1).tolist()}
-        row |= evaluate.rates(result, self.plan.task.spec)
+        found = {"return": returns.mean(1), "length": lengths.mean(1), **evaluate.rates(result, self.plan.task.spec)}
+        good = np.asarray(carry.seeds.health.good)
+        row |= {name: np.where(good, value, math.nan).tolist() for name, value in found.items()}
         self.evaluations += 1
         self._timing(number)["evaluation_seconds"] += time.monotonic() - started
         self._append(row)
@@ -228,7 +243,7 @@ class Driver:
         if last is None:
             return ""
         name = results.measure([last])
-        return f"{results.QUANTITIES[name]} {np.mean(last[name]):.2f}"
+        return f"{results.QUANTITIES[name]} {np.nanmean(np.asarray(last[name], float)):.2f}"
 
     def _timing(self, number: int) -> dict[str, Any]:
         if len(self.timing) <= number:
@@ -256,16 +271,6 @@ class Driver:
         self.checkpoints.save(step, carry, meta)
         folder.write_json(self.path / "timing.json", {"phases": self.timing})
         self.saved, self.safe = time.monotonic(), step
-
-
-def _remedy(totals: dict[str, np.ndarray], carry: Carry) -> str:
-    """What to do about numbers that are not finite, by who has them."""
-    shown = [totals["rollout/return"]] if "rollout/return" in totals else []
-    if carry.seeds.env is not None:
-        shown.append(np.asarray(carry.seeds.env.obs))
-    if all(np.isfinite(x).all() for x in shown):
-        return "lower a learning rate"
-    return "the environment's are not either: its simulation broke, or it was driven there (lower a learning rate)"
 
 
 def run(plan: Plan, path: Path | None, progress: Progress) -> Outcome:

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from fastrl.data import mixtures, replay
-from fastrl.engine import rollout, seeds
+from fastrl.engine import health, rollout, seeds
 from fastrl.engine.phase import Carry, Phase, SeedState
 from fastrl.engine.rollout import Task
 from fastrl.types import Key, Metrics, State
@@ -84,19 +84,27 @@ Block = tuple[jax.Array, SeedState, replay.Ring | None]
 def advance(
     phase: Phase, number: int, task: Task, data: jax.Array | None, seed_keys: Key, first: jax.Array, state: Block
 ) -> tuple[Block, Metrics]:
-    """One step of a block of n seeds, the first of which is `first`, and what it adds to the log `[n]`."""
-    step, block, ring = state
+    """One step of a block of n seeds, the first of which is `first`, and what it adds to the log `[n]`.
+
+    A step that leaves a number of a seed not finite is undone for that seed, which is frozen from then on: its rows of
+    the ring are zeros.
+    """
+    step, before, ring = state
+    block = before
     n = seed_keys.shape[0]
     keys = seeds.per_seed(lambda k: step_keys(k, number, step), n)(seed_keys)
     sums: Metrics = {"steps": jnp.ones(n)}
+    checks: dict[str, jax.Array] = {}
     if phase.online:
         assert ring is not None
         act = seeds.per_seed(lambda k, s: rollout.step_seed(phase, task, k, s), n)
         block, rows, episode_sums, ended = act(keys[0], block)
-        ring = replay.insert(ring, rows, first)
+        checks |= health.played(replay.unpack(rows, task.spec.obs_size, task.spec.action_size), block.env.obs)
+        sound = health.examine(before.health, checks, step).good
+        ring = replay.insert(ring, health.select(sound, rows, jnp.zeros_like(rows)), first)
         if ended is not None:
             returns, age = ended
-            ring = replay.set_returns(ring, returns, age, first)
+            ring = replay.set_returns(ring, returns, health.select(sound, age, jnp.full_like(age, -1)), first)
         ring = replay.advance(ring, task.num_envs)
         sums |= episode_sums
     if phase.updates:
@@ -104,8 +112,12 @@ def advance(
         update = seeds.per_seed(lambda a, r, k: learn(phase, task, a, r, k), n)
         agent, metrics = update(block.agent, rows, keys[3])
         block = dataclasses.replace(block, agent=agent)
+        checks |= health.learnt(metrics, agent)
         sums |= metrics
-    return (step + 1, block, ring), sums
+    known = health.examine(before.health, checks, step)
+    sums = health.select(known.good, sums, jax.tree.map(jnp.zeros_like, sums))
+    block = health.select(known.good, dataclasses.replace(block, health=before.health), before)
+    return (step + 1, dataclasses.replace(block, health=known), ring), sums
 
 
 def repeat(body: Callable[[Block, None], tuple[Block, None]], state: Block, length: int) -> Block:

@@ -196,6 +196,7 @@ def _plan(
         chunk=options.chunk,
         checkpoint_minutes=options.checkpoint_minutes,
         side_by_side=seeds.side_by_side(options.map_seeds),
+        freeze=options.on_nan == "freeze" or (options.on_nan is None and options.seeds > 1),
         start=start.for_seeds(options.seeds) if start else None,
     )
 

@@ -37,7 +37,7 @@ def check_equal(a, b):
     for field in FIELDS:
         np.testing.assert_array_equal(getattr(a, field), getattr(b, field), err_msg=field)
         assert getattr(a, field).dtype == getattr(b, field).dtype
-    assert (a.name, a.sha256, a.order) == (b.name, b.sha256, b.order)
+    assert (a.name, a.sha256, a.order, a.notes) == (b.name, b.sha256, b.order, b.notes)
 
 
 def test_the_second_time_the_copy_is_mapped(place, monkeypatch):
@@ -49,6 +49,15 @@ def test_the_second_time_the_copy_is_mapped(place, monkeypatch):
     assert told == more == [] and isinstance(second.obs, np.memmap)
     check_equal(first, second)
     check_equal(second, load(sha256=first.sha256)[0])
+
+
+def test_what_a_reader_says_is_said_again_by_the_copy(place, monkeypatch):
+    read = sources.d4rl.read
+    monkeypatch.setattr(sources.d4rl, "read", lambda *a, **k: read(*a, **k)._replace(notes=("three rows are odd",)))
+    _, _, load = place
+    first, second = load()[0], load()[0]
+    assert first.notes == second.notes == ("three rows are odd",) and isinstance(second.obs, np.memmap)
+    assert f"{first.name}: three rows are odd" in datasets.warnings_of(second)
 
 
 def test_every_damage_of_a_copy_is_told_and_repaired(place):

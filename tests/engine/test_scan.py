@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from fastrl.data import episodes, replay
-from fastrl.engine import scan
+from fastrl.engine import health, scan
 from fastrl.engine.enter import template
 from fastrl.engine.phase import Phase, SeedState
 from fastrl.engine.rollout import Task
@@ -60,7 +60,7 @@ def marked_ring(seeds=2, rows=6, capacity=10):
 def test_every_minibatch_has_the_exact_number_of_offline_rows(key, ratio, offline):
     ring, data = marked_ring(), jnp.full((7, 6), -1.0)
     keys = tuple(jax.random.split(k, 2) for k in jax.random.split(key, 4))
-    block = SeedState(None, None, None, {})
+    block = SeedState(None, None, None, {}, health.start(2))
     rows = scan.minibatches(learning(offline_ratio=ratio), ring, data, block, keys, jnp.int32(0))
     assert rows.shape == (2, 6, 8, 6) and np.isfinite(rows).all()
     np.testing.assert_array_equal((rows[..., 0] == -1).sum(-1), np.full((2, 6), offline))
@@ -72,7 +72,9 @@ def test_every_minibatch_has_the_exact_number_of_offline_rows(key, ratio, offlin
 
 
 def test_rows_of_open_episodes_wait(key):
-    block = SeedState(None, None, episodes.OpenEpisodes(jnp.zeros((2, 1, 5)), jnp.array([[2], [0]])), {})
+    block = SeedState(
+        None, None, episodes.OpenEpisodes(jnp.zeros((2, 1, 5)), jnp.array([[2], [0]])), {}, health.start(2)
+    )
     keys = tuple(jax.random.split(k, 2) for k in jax.random.split(key, 4))
     rows = scan.minibatches(learning(updates=8), marked_ring(), None, block, keys, jnp.int32(0))
     assert set(np.unique(rows[0])) == {0, 1, 2, 3}
