@@ -15,7 +15,7 @@ $(STAMP): pyproject.toml
 	touch $@
 
 demo: $(STAMP)  ## data, pre-training, fine-tuning three ways, the picture
-	$(BIN)/fastrl demo --out runs/demo --resume
+	$(BIN)/fastrl demo --out runs/demo --resume auto
 
 test: $(STAMP)  ## every test, two files at a time
 	$(BIN)/python -m pytest -n 2 --dist loadfile --durations 12

@@ -110,7 +110,7 @@ def kill_once(home: Path, number: int, stage: str, expected: tuple[str, bytes], 
         "acknowledged": acknowledged(out),
     }
     kept = acknowledged(out)
-    resumed = start(home, out, "--resume")
+    resumed = start(home, out, "--resume", "auto")
     row["resume_code"] = resumed.wait()
     sha256, log = end(out)
     text = (home / "stderr.txt").read_text().splitlines()

@@ -87,7 +87,13 @@ def leave_with(descriptor: int) -> None:
 
 
 if __name__ == "__main__":
-    for number in (signal.SIGINT, signal.SIGTERM):  # the process that asks decides when to end
+    for number in (
+        signal.SIGINT,
+        signal.SIGTERM,
+        signal.SIGHUP,
+        signal.SIGUSR1,
+        signal.SIGUSR2,
+    ):  # the process that asks decides when to end
         signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=leave_with, args=[int(sys.argv[1])], daemon=True).start()
     with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):

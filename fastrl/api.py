@@ -17,6 +17,8 @@ from fastrl.data.sources import Source
 from fastrl.engine import evaluate as evaluation
 from fastrl.engine import folder, seeds
 from fastrl.engine import run as engine
+from fastrl.engine.enter import Plan
+from fastrl.engine.folder import Resume
 from fastrl.engine.phase import Phase
 from fastrl.engine.progress import Progress
 from fastrl.envs import host
@@ -54,7 +56,7 @@ def run(
     start: str | Path | Agent | None = None,
     env_options: Mapping[str, Any] | None = None,
     out: str | Path | None = None,
-    resume: bool = False,
+    resume: Resume = False,
     progress: Progress | None = None,
     command: str | None = None,
     **options: Any,
@@ -64,7 +66,8 @@ def run(
     `env` is a name or an environment, `dataset` what `fastrl.load` reads or a `Dataset`; `start` is an agent (or its
     folder) that replaces the recipe's offline phase. `options` are run options and options of the algorithms
     (`fastrl run --help` lists them). With `out`, a run folder holds config, metrics, report, picture and
-    checkpoints, and `resume=True` continues it. Raises `UserError` on bad input, before anything is written.
+    checkpoints; `resume=True` continues it, "auto" does or starts one. Raises `UserError` on bad input, before anything
+    is written, and where another process is at work in that folder.
     """
     run_options, overrides = plans.split_options(options)
     request = Request(recipe, names.find(recipe), env, dataset, start, env_options or {}, run_options, overrides)
@@ -80,7 +83,7 @@ def pretrain(
     env_options: Mapping[str, Any] | None = None,
     key: int = 0,
     out: str | Path | None = None,
-    resume: bool = False,
+    resume: Resume = False,
     progress: Progress | None = None,
     command: str | None = None,
     **options: Any,
@@ -106,7 +109,7 @@ def finetune(
     env_options: Mapping[str, Any] | None = None,
     key: int = 0,
     out: str | Path | None = None,
-    resume: bool = False,
+    resume: Resume = False,
     progress: Progress | None = None,
     command: str | None = None,
     **options: Any,
@@ -158,19 +161,24 @@ def play(
 
 
 def _execute(
-    request: Request, out: str | Path | None, resume: bool, progress: Progress | None, command: str | None
+    request: Request, out: str | Path | None, resume: Resume, progress: Progress | None, command: str | None
 ) -> Run:
     plan, identity = plans.make(request)
-    path = Path(out) if out is not None else None
-    if path is not None:
-        record = {
-            "recipe": request.name,
-            "env": plan.task.spec.name,
-            "dataset": plan.dataset.name if plan.dataset else None,
-            "seeds": plan.seeds,
-            "command": command,
-        }
-        folder.prepare(path, identity, record, resume)
+    if out is None:
+        return _run(request, plan, None, progress)
+    record = {
+        "recipe": request.name,
+        "env": plan.task.spec.name,
+        "dataset": plan.dataset.name if plan.dataset else None,
+        "seeds": plan.seeds,
+        "command": command,
+    }
+    with folder.claimed(Path(out), identity, record, resume):
+        return _run(request, plan, Path(out), progress)
+
+
+def _run(request: Request, plan: Plan, path: Path | None, progress: Progress | None) -> Run:
+    """Runs a plan, in memory or in a folder that is this run's alone."""
     progress = progress or Progress(sys.stderr)
     for line in plans.warnings(request, plan):
         progress.message(line)

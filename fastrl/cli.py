@@ -13,8 +13,8 @@ from typing import Any
 
 from fastrl import __version__, datasets_cli, play_cli, presets
 from fastrl.config import ALGORITHMS, RunOptions
-from fastrl.errors import UserError, unknown
-from fastrl.options import Parser, add_options, env_option, given, key_values
+from fastrl.errors import Failure, UserError, unknown
+from fastrl.options import Parser, add_options, env_option, given, key_values, resume_option
 
 KINDS = tuple(ALGORITHMS.values())
 Command = Callable[[Sequence[str]], int]
@@ -39,7 +39,7 @@ def _task_options(parser: Parser, out: str) -> None:
     env_option(parser)
     datasets_cli.dataset_options(parser)
     parser.add_argument("--out", default=out, metavar="DIR", help=f"run folder (default: {out})")
-    parser.add_argument("--resume", action="store_true", help="continue the run in --out (default: refuse)")
+    resume_option(parser)
 
 
 def _common(found: Any) -> dict[str, Any]:
@@ -207,7 +207,7 @@ def demo(words: Sequence[str]) -> int:
     parser = _parser("demo", "Collects data in a maze, pre-trains, fine-tunes three ways, draws the picture.")
     parser.add_argument("--out", default="runs/demo", metavar="DIR", help="folder of the demo (default: runs/demo)")
     parser.add_argument("--seeds", type=int, default=4, metavar="N", help="independent runs (default: 4)")
-    parser.add_argument("--resume", action="store_true", help="continue the demo in --out (default: refuse)")
+    resume_option(parser)
     found = parser.parse(words)
     prepare()
     from fastrl import demo as demonstration
@@ -279,6 +279,9 @@ def main(words: Sequence[str] | None = None) -> int:
     except UserError as error:
         print(f"fastrl: {error}", file=sys.stderr)
         return 2
+    except Failure as error:
+        print(f"fastrl: {error}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("fastrl: stopped", file=sys.stderr)
         return 128 + signal.SIGINT

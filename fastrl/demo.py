@@ -10,8 +10,8 @@ from typing import Any
 from fastrl import api, presets
 from fastrl.config import ALGORITHMS
 from fastrl.data import d4rl
-from fastrl.engine import collect, plot, report
-from fastrl.engine.manifest import replace
+from fastrl.engine import collect, lock, manifest, plot, report
+from fastrl.engine.folder import Resume
 from fastrl.types import UserError
 
 ENV = "pointmaze-medium"
@@ -38,19 +38,26 @@ without its data. Both need harder tasks than one that a laptop solves in minute
 """
 
 
-def demo(out: Path, seeds: int, resume: bool) -> str:
+def demo(out: Path, seeds: int, resume: Resume) -> str:
     """Runs the demonstration into `out` and returns what to print."""
     if out.exists() and not resume:
         raise UserError(f"--out {out} exists; add --resume to continue it, or name another folder")
+    if resume is True and not out.is_dir():
+        raise UserError(f"--resume: there is no {out}; leave --resume out, or write --resume auto")
     if seeds <= 0:
         raise UserError(f"--seeds must be above 0, not {seeds}")
-    out.mkdir(parents=True, exist_ok=True)
+    manifest.make_folder(out)
+    with lock.hold(out):
+        return _run(out, seeds)
+
+
+def _run(out: Path, seeds: int) -> str:
     data = out / "data.hdf5"
     if not data.exists():
         d4rl.write(data, collect.collect(ENV, behaviour="scripted", options=ENV_OPTIONS, **DATA))
     domain = presets.find("pointmaze")
     config = presets.configure(ALGORITHMS["calql"], "calql", domain, ENSEMBLE, {})
-    common: dict[str, Any] = {"env": ENV, "env_options": ENV_OPTIONS, "resume": True, "command": "fastrl demo"}
+    common: dict[str, Any] = {"env": ENV, "env_options": ENV_OPTIONS, "resume": "auto", "command": "fastrl demo"}
     evaluation = {"eval_every": PRETRAIN_STEPS // 5, "eval_episodes": ONLINE["eval_episodes"], "seeds": seeds}
     start = out / "pretrain"
     api.pretrain(config, data, steps=PRETRAIN_STEPS, out=start, **common, **evaluation)
@@ -61,5 +68,5 @@ def demo(out: Path, seeds: int, resume: bool) -> str:
     picture = out / "demo.png"
     plot.curves(runs, picture, labels=[label for label, _, _ in ARMS.values()])
     text = f"{report.table(runs)}\n\n{CAPTION}"
-    replace(out / "demo.md", f"# WSRL on {ENV}\n\n![curves](demo.png)\n\n{text}".encode())
+    manifest.replace(out / "demo.md", f"# WSRL on {ENV}\n\n![curves](demo.png)\n\n{text}".encode())
     return f"{text}\n{picture}"

@@ -1,4 +1,4 @@
-"""The one exception that a user sees. Standard library only, so that every part can raise it."""
+"""The exceptions that a user sees. Standard library only, so that every part can raise it."""
 
 import difflib
 from collections.abc import Iterable
@@ -6,6 +6,13 @@ from collections.abc import Iterable
 
 class UserError(Exception):
     """Bad input, in one line: what, where, how to fix. The command line prints it and exits with code 2."""
+
+
+class Failure(Exception):
+    """What was asked for is right and cannot be done now, in one line with the cause; exit code 1.
+
+    Nothing on disk is changed by it.
+    """
 
 
 def unknown(what: str, word: str, known: Iterable[str], hint: str = "") -> UserError:

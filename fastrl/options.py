@@ -71,6 +71,18 @@ def env_option(parser: Parser, default: str = "none") -> None:
     parser.add_argument("--env-option", action="append", default=[], metavar="K=V", help=meaning)
 
 
+def resume_option(parser: Parser) -> None:
+    """Adds --resume, alone or with the word auto."""
+
+    def auto(word: str) -> str:
+        if word != "auto":
+            raise argparse.ArgumentTypeError(f"{word!r} is not auto; put --resume after the other words, or add auto")
+        return word
+
+    meaning = "continue what is in --out; with auto, start it where nothing is there yet (default: refuse a folder)"
+    parser.add_argument("--resume", nargs="?", const=True, default=False, type=auto, metavar="auto", help=meaning)
+
+
 def key_values(option: str, pairs: Sequence[str]) -> dict[str, Any]:
     """`KEY=VALUE` words as a dictionary; values are whole numbers, numbers, true or false, or text."""
     values: dict[str, Any] = {}

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, Protocol
 
 import jax
 
+from fastrl.errors import Failure as Failure
 from fastrl.errors import UserError as UserError
 
 Key = jax.Array

@@ -1,6 +1,7 @@
 import dataclasses
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 import fastrl
 from fastrl import api, cli, datasets_cli, presets, show
+from fastrl.engine import lock, manifest
 from fastrl.engine.evaluate import Episodes
 from fastrl.networks import policy
 from fastrl.recipes import behaviour as behaviours
@@ -170,6 +172,22 @@ def beside_another_simulator(capsys, monkeypatch, backend):
     assert '"return": [6.0]' in table and '"return": [5.0]' in table
 
 
+def _read_elsewhere(capsys, monkeypatch):
+    """A finished run in `r`, as a stranger's folder and on a machine that fails."""
+    shutil.copytree("r", "theirs")
+    Path("theirs/metrics.jsonl").unlink()
+    Path("theirs/metrics.jsonl").symlink_to(Path("r/metrics.jsonl").absolute())
+    for words in (["report", "theirs"], ["evaluate", "theirs"], ["datasets", "export", "theirs", "x.hdf5"]):
+        refused(capsys, words, "theirs: metrics.jsonl is a link out of the folder")
+    before = files()
+    with monkeypatch.context() as patch:
+        patch.setattr(manifest, "verify", lambda *a: (_ for _ in ()).throw(OSError(116, "Stale file handle")))
+        assert cli.main(["evaluate", "r"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "could not be read (OSError: [Errno 116] Stale file handle); that is no damage" in line
+    assert files() == before
+
+
 def test_a_run_its_resume_and_what_can_be_done_with_it(capsys, dataset, monkeypatch):
     words = [*RUN, *ONLINE, "--pretrain-steps", "20", "--dataset", str(dataset), "--out", "r"]
     words += ["--env-option", "horizon=5"]
@@ -179,6 +197,10 @@ def test_a_run_its_resume_and_what_can_be_done_with_it(capsys, dataset, monkeypa
     refused(capsys, words, "--out r exists; add --resume")
     refused(capsys, [*words, "--resume", "--seed", "1"], "--resume r: other options \\(seed: 0 there, 1 now\\)")
     refused(capsys, [*words, "--resume", "--utd", "3"], r"utd: 2 there, 3 now")
+    refused(capsys, [*words[:-4], "--out", "rr", "--resume"], r"there is no run in rr; did you mean r\\?")
+    refused(capsys, ["run", "--resume", *words[1:]], "'wsrl' is not auto; put --resume after")
+    with lock.hold(Path("r")):
+        refused(capsys, [*words, "--resume"], f"r is in use by process {os.getpid()} on .*; wait")
     assert cli.main([*words, "--resume", "--chunk", "5"]) == 0  # finished: nothing is left to do
     assert capsys.readouterr().out == out
     assert cli.main(["evaluate", "r", "--episodes", "3", "--json"]) == 0
@@ -195,6 +217,7 @@ def test_a_run_its_resume_and_what_can_be_done_with_it(capsys, dataset, monkeypa
     )
     assert played == [{"episodes": 3, "key": 0, "horizon": 5, "tell": datasets_cli.tell}]  # the run's own environment
     refused(capsys, ["render", "r"], "probe-truncation cannot be drawn")
+    _read_elsewhere(capsys, monkeypatch)
     backend = ["evaluate", "r", "--episodes", "3", "--backend"]
     refused(capsys, [*backend, "warp"], "unknown --backend 'warp'; mujoco")
     refused(capsys, [*backend, "mujoco"], "--backend mujoco has hopper, .*, not 'probe-truncation'")

@@ -102,7 +102,7 @@ def read(folder: Path, order: tuple[str, ...]) -> Rows:
     open_tail = not parts[-1].boundary[-1]
     for part in parts[: -1 if open_tail else None]:
         part.boundary[-1] = True
-    joined = {name: np.concatenate([getattr(part, name) for part in parts]) for name in rows.COLUMNS}
+    joined: dict[str, Any] = {name: np.concatenate([getattr(part, name) for part in parts]) for name in rows.COLUMNS}
     return Rows(**joined, order=order)
 
 

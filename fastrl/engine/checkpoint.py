@@ -1,15 +1,18 @@
 """Checkpoints of the whole carry: durable, checksummed, newest good one first.
 
 Orbax stores the arrays; our manifest, written last, says what they must be. A step without a manifest that
-verifies does not count. Does not know what a carry means, nor when to save. One process writes; reading
-changes nothing on disk.
+verifies does not count; what cannot be read for another reason (a file server, memory, a device) is not damaged, and
+ends in `Failure` with everything left as it is. Does not know what a carry means, nor when to save. One process writes;
+reading changes nothing on disk.
 """
 
+import contextlib
 import dataclasses
 import functools
+import itertools
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +21,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from fastrl.engine import manifest
-from fastrl.types import UserError
+from fastrl.types import Failure, UserError
 
 MANIFEST = "fastrl_manifest.json"
 _ITEM = "default"  # Orbax's folder for a single item inside a step
@@ -51,11 +54,12 @@ class Checkpoints:
     def save(self, step: int, carry: Any, meta: dict[str, Any]) -> str:
         """Saves a carry and returns its SHA-256 once all of it is on disk and described.
 
-        Steps must increase; newer ones that `restore` found damaged are deleted first. `meta` is JSON.
+        Steps must increase; newer ones that `restore` found damaged are set aside first, as `STEP.damaged`. `meta` is
+        JSON.
         """
         meta = json.loads(json.dumps(meta))
         for newer in [old for old in self.steps() if old >= step and old in self._damaged]:
-            self._manager.delete(newer)
+            self._set_aside(newer)
         if (steps := self.steps()) and step <= steps[-1]:
             raise ValueError(f"checkpoint {step} is not after checkpoint {steps[-1]}")
         try:
@@ -100,8 +104,7 @@ class Checkpoints:
                 on_damage(f"checkpoint {step}: {damage}; {then}")
         if any((self.folder / str(step) / MANIFEST).exists() for step in steps):
             raise UserError(
-                f"{self.folder}: every checkpoint is damaged; copy them from a backup, or delete the"
-                " folder to start again"
+                f"{self.folder}: every checkpoint is damaged; copy them from a backup, or start again in another folder"
             )
         return None
 
@@ -109,10 +112,19 @@ class Checkpoints:
         """The meta of the newest step whose manifest can be read (its arrays are not looked at)."""
         for step in self.steps()[::-1]:
             try:
-                return manifest.read(self.folder / str(step) / MANIFEST)["meta"]
+                with _readable(self.folder / str(step)):
+                    return manifest.read(self.folder / str(step) / MANIFEST)["meta"]
             except manifest.Damaged:
                 continue
         return None
+
+    def _set_aside(self, step: int) -> None:
+        """Renames a step, so that it is none of `steps` and can still be looked at."""
+        names = (f"{step}.damaged{f'-{n}' if n else ''}" for n in itertools.count())
+        target = next(self.folder / name for name in names if not (self.folder / name).exists())
+        (self.folder / str(step)).rename(target)
+        if "_manager" in self.__dict__:
+            self._manager.reload()
 
     @functools.cached_property
     def _manager(self) -> ocp.CheckpointManager:
@@ -126,22 +138,34 @@ class Checkpoints:
 
     def _restore(self, step: int, template: Callable[[dict[str, Any]], Any] | None) -> Restored:
         folder = self.folder / str(step)
-        content = manifest.read(folder / MANIFEST)
-        if content["step"] != step:
-            raise manifest.Damaged(f"{MANIFEST} is that of checkpoint {content['step']}")
-        manifest.verify(folder, content["files"])
-        tree = template(content["meta"]) if template else manifest.abstract(content["leaves"])
-        _check_structure(f"{self.folder}: checkpoint {step}", tree, content["leaves"])
-        try:
+        with _readable(folder):
+            content = manifest.read(folder / MANIFEST)
+            if content["step"] != step:
+                raise manifest.Damaged(f"{MANIFEST} is that of checkpoint {content['step']}")
+            manifest.verify(folder, content["files"])
+            tree = template(content["meta"]) if template else manifest.abstract(content["leaves"])
+            _check_structure(f"{self.folder}: checkpoint {step}", tree, content["leaves"])
             target = {path: _target(leaf) for path, leaf in _stored(tree).items()}
             with ocp.StandardCheckpointer() as checkpointer:
                 flat = checkpointer.restore(folder / _ITEM, target)
-        except Exception as error:  # Orbax raises almost anything on damage
-            line = next(iter(str(error).splitlines()), "")
-            raise manifest.Damaged(f"cannot be read ({type(error).__name__}: {line})") from error
-        carry = _rebuild(tree, flat)
-        manifest.verify_leaves(carry, content["leaves"])
-        return Restored(step, carry, content["meta"], content["sha256"])
+            carry = _rebuild(tree, flat)
+            manifest.verify_leaves(carry, content["leaves"])
+            return Restored(step, carry, content["meta"], content["sha256"])
+
+
+@contextlib.contextmanager
+def _readable(folder: Path) -> Iterator[None]:
+    """Reading what is in a step's folder: whatever goes wrong but a checksum is a `Failure`, and no damage."""
+    try:
+        yield
+    except (manifest.Damaged, UserError, Failure):
+        raise
+    except Exception as error:
+        line = next(iter(str(error).splitlines()), "")
+        raise Failure(
+            f"{folder} could not be read ({type(error).__name__}: {line}); that is no damage, and it is left as it is:"
+            " try again once the cause is mended"
+        ) from error
 
 
 def _stored(tree: Any) -> dict[str, Any]:

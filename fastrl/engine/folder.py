@@ -1,13 +1,18 @@
 """The run folder: config.json, timing.json, and what makes a folder the right one to resume. Knows no arrays."""
 
+import contextlib
+import difflib
 import json
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from fastrl.engine import manifest
+from fastrl.engine import lock, manifest
 from fastrl.types import UserError
 
 FORMAT = 1
+Resume = bool | Literal["auto"]
+"""False makes a new run, True continues one that is there, "auto" does what fits."""
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -38,21 +43,46 @@ def _flat(content: Any, prefix: str = "") -> dict[str, Any]:
     return {k: v for key, value in content.items() for k, v in _flat(value, dot + key).items()}
 
 
-def prepare(folder: Path, identity: dict[str, Any], record: dict[str, Any], resume: bool) -> None:
-    """Makes a new run folder, or checks that an existing one may be resumed with these options."""
-    identity = json.loads(json.dumps(identity))
+@contextlib.contextmanager
+def claimed(folder: Path, identity: dict[str, Any], record: dict[str, Any], resume: Resume) -> Iterator[None]:
+    """Makes a new run folder, or checks that an existing one may be resumed with these options; held while entered.
+
+    Nobody else writes into it meanwhile: a second process is refused, with the name of the first.
+    """
+    _check(folder, resume)
+    manifest.make_folder(folder)
+    with lock.hold(folder):
+        if resume and _there(folder):
+            _same(folder, json.loads(json.dumps(identity)))
+        else:
+            _check(folder, resume)  # of two at a time, one has made it by now
+            write_json(
+                folder / "config.json", {"format": FORMAT, **record, "identity": identity, **manifest.provenance()}
+            )
+        yield
+
+
+def _there(folder: Path) -> bool:
+    """Whether a folder holds more than a run leaves that was killed in its first moment."""
+    return folder.is_dir() and any(path.name not in (".config.json.tmp", lock.LOCK) for path in folder.iterdir())
+
+
+def _check(folder: Path, resume: Resume) -> None:
     if folder.exists() and not folder.is_dir():
         raise UserError(f"--out {folder} is a file; name a folder")
-    cut_short = ".config.json.tmp"  # all that a run killed in its first moment leaves
-    if folder.exists() and any(path.name != cut_short for path in folder.iterdir()):
-        if not resume:
-            raise UserError(f"--out {folder} exists; add --resume to continue it, or use another --out")
-        old, new = _flat(read_config(folder)["identity"]), _flat(identity)
-        differing = [key for key in {**old, **new} if old.get(key) != new.get(key)]
-        if differing:
-            shown = ", ".join(f"{key}: {old.get(key)} there, {new.get(key)} now" for key in differing[:3])
-            raise UserError(f"--resume {folder}: other options ({shown}); use the same options or another --out")
-        return
-    manifest.make_folder(folder)
-    config = {"format": FORMAT, **record, "identity": identity, **manifest.provenance()}
-    write_json(folder / "config.json", config)
+    if not resume and _there(folder):
+        raise UserError(f"--out {folder} exists; add --resume to continue it, or use another --out")
+    if resume is True and not _there(folder):
+        runs = [path.parent.name for path in folder.absolute().parent.glob("*/config.json")]
+        near = difflib.get_close_matches(folder.absolute().name, runs, n=1, cutoff=0.4)
+        hint = f"did you mean {folder.parent / near[0]}?" if near else f"{folder.parent} has no run of a similar name;"
+        raise UserError(f"--resume: there is no run in {folder}; {hint} (--resume auto starts one)")
+
+
+def _same(folder: Path, identity: dict[str, Any]) -> None:
+    """Refuses other options than those that the run in a folder was made with."""
+    old, new = _flat(read_config(folder)["identity"]), _flat(identity)
+    differing = [key for key in {**old, **new} if old.get(key) != new.get(key)]
+    if differing:
+        shown = ", ".join(f"{key}: {old.get(key)} there, {new.get(key)} now" for key in differing[:3])
+        raise UserError(f"--resume {folder}: other options ({shown}); use the same options or another --out")

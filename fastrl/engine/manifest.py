@@ -92,6 +92,10 @@ def verify(folder: Path, expected: dict[str, dict[str, Any]]) -> None:
     """Raises `Damaged`, naming the first file under a folder that is not as `files` recorded it."""
     for name, entry in expected.items():
         path = folder / name
+        if ".." in Path(name).parts or Path(name).is_absolute():
+            raise UserError(
+                f"{folder}: its manifest names {name}, which is outside of it; do not use what others made so"
+            )
         if not path.is_file():
             raise Damaged(f"file {name} is missing")
         if (size := path.stat().st_size) != entry["bytes"]:
@@ -131,6 +135,20 @@ def read(path: Path) -> dict[str, Any]:
     if content.get("format") != FORMAT:
         raise Damaged(f"{path.name} has format {content.get('format')}, this version reads {FORMAT}")
     return content
+
+
+def check_links(folder: Path) -> None:
+    """Refuses a folder of somebody else's in which a link leads out of it: what it leads to would be read.
+
+    The folder itself may be reached through a link.
+    """
+    root = folder.resolve()
+    for place, folders, names in os.walk(root):
+        for path in (Path(place, name) for name in (*folders, *names)):
+            if path.is_symlink() and not path.resolve().is_relative_to(root):
+                raise UserError(
+                    f"{folder}: {path.relative_to(root)} is a link out of the folder; put a copy in its place"
+                )
 
 
 def make_folder(folder: Path) -> None:

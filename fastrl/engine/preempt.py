@@ -1,4 +1,4 @@
-"""Turns SIGTERM and Ctrl-C into a request that the run's loop answers between chunks.
+"""Turns SIGTERM, Ctrl-C and a scheduler's warnings into a request that the run's loop answers between chunks.
 
 Knows nothing of what is saved when a stop is requested.
 """
@@ -8,11 +8,14 @@ import threading
 from types import FrameType, TracebackType
 from typing import Any, Self
 
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+"""What ends a run: a person, a closed terminal, and what Slurm sends before it takes a machine away (`--signal`)."""
+
 
 class StopRequest:
-    """While entered in the main thread, SIGTERM and SIGINT only set `requested`.
+    """While entered in the main thread, `SIGNALS` only set `requested`.
 
-    In another thread it never requests anything.
+    In another thread it never requests anything. One that is ignored stays so (`nohup` ignores SIGHUP).
     A second Ctrl-C raises KeyboardInterrupt at once. The handlers from before are back on leaving.
     """
 
@@ -24,8 +27,9 @@ class StopRequest:
     def __enter__(self) -> Self:
         if threading.current_thread() is not threading.main_thread():
             return self  # Python delivers signals to the main thread only
-        for number in (signal.SIGTERM, signal.SIGINT):
-            self._previous[number] = signal.signal(number, self._handle)
+        for number in SIGNALS:
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                self._previous[number] = signal.signal(number, self._handle)
         return self
 
     def __exit__(

@@ -12,7 +12,7 @@ import numpy as np
 
 from fastrl import config as configs
 from fastrl.algorithms.build import build
-from fastrl.engine import folder, manifest
+from fastrl.engine import folder, lock, manifest
 from fastrl.engine.checkpoint import Checkpoints
 from fastrl.types import Algorithm, Key, Spec, State, UserError
 
@@ -60,6 +60,8 @@ class Agent:
     def save(self, path: str | Path) -> None:
         """Writes agent.json and an Orbax checkpoint with checksums under `path`."""
         path = Path(path)
+        if (path / "config.json").exists():
+            raise UserError(f"{path} is a run's folder; save the agent into one of its own")
         manifest.make_folder(path)
         content = {
             "config": configs.describe(self.config),
@@ -67,9 +69,10 @@ class Agent:
             "seeds": self.seeds,
             "reward": self.reward,
         }
-        folder.write_json(path / "agent.json", content)
-        checkpoints = Checkpoints(path / "checkpoints")
-        checkpoints.save(max(checkpoints.steps(), default=0) + 1, self.state, {})
+        with lock.hold(path):
+            folder.write_json(path / "agent.json", content)
+            checkpoints = Checkpoints(path / "checkpoints")
+            checkpoints.save(max(checkpoints.steps(), default=0) + 1, self.state, {})
 
 
 def load(path: str | Path) -> Agent:
@@ -83,6 +86,7 @@ def load(path: str | Path) -> Agent:
         if (root / "config.json").is_file():
             raise UserError(f"{root} is a run that has not finished: it has no agent; --resume it first")
         raise UserError(f"{root} holds no agent (no agent.json); name a finished run or a saved agent")
+    manifest.check_links(home)
     try:
         content = json.loads((home / "agent.json").read_text())
         fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in content["spec"].items()}

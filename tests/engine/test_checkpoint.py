@@ -1,4 +1,5 @@
 import dataclasses
+import errno
 import json
 import os
 import shutil
@@ -12,11 +13,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import orbax.checkpoint as ocp
 import pytest
 
 from fastrl.engine import manifest
 from fastrl.engine.checkpoint import MANIFEST, Checkpoints
-from fastrl.types import UserError
+from fastrl.types import Failure, UserError
 
 
 @jax.tree_util.register_dataclass
@@ -163,15 +165,75 @@ def test_the_leaf_is_named_where_files_are_good_but_arrays_are_not(copy):
     assert lines == ["checkpoint 20: leaf agent.critic.w differs from its checksum; using checkpoint 10"]
 
 
-def test_a_save_after_a_fallback_replaces_the_damaged_steps(copy):
+@pytest.mark.parametrize(
+    ("where", "error"),
+    [
+        ("files", OSError(errno.ESTALE, "Stale file handle")),
+        ("orbax", OSError(errno.EIO, "Input/output error")),
+        ("orbax", MemoryError()),
+        ("orbax", RuntimeError("RESOURCE_EXHAUSTED: out of memory\nmore")),
+        ("template", RuntimeError("Unable to initialize backend 'cuda'")),
+    ],
+)
+def test_what_cannot_be_read_now_is_no_damage(copy, monkeypatch, where, error):
+    """Nothing older is used instead, and nothing on disk changes."""
+
+    def fail(*args, **kwargs):
+        raise error
+
+    before = manifest.files(copy.folder)
+    with monkeypatch.context() as patch:
+        if where == "files":
+            patch.setattr(manifest, "_blocks", fail)
+        if where == "orbax":
+            patch.setattr(ocp.StandardCheckpointer, "restore", fail)
+        template = fail if where == "template" else lambda meta: abstract(carry_of(0))
+        with pytest.raises(Failure, match=f"20 could not be read \\({type(error).__name__}: .*no damage") as caught:
+            copy.restore(template, refuse)
+    assert "\n" not in str(caught.value)
+    assert manifest.files(copy.folder) == before
+    assert damage_report(copy)[0].step == 20
+
+
+def test_a_manifest_that_names_what_is_elsewhere_is_refused(copy, tmp_path):
+    (tmp_path / "secret").write_text("x")
+    for name in ("../../secret", str(tmp_path / "secret")):
+        path = copy.folder / "20" / MANIFEST
+        content = manifest.read(path)
+        content["files"][name] = {"bytes": 1, "sha256": "0" * 64}
+        manifest.write(path, content)
+        with pytest.raises(UserError, match="which is outside of it"):
+            damage_report(copy)
+
+
+def test_links_out_of_a_folder_are_refused_and_links_inside_are_not(tmp_path):
+    (tmp_path / "secret").write_text("x")
+    run = tmp_path / "data" / "run"
+    (run / "checkpoints").mkdir(parents=True)
+    (run / "a").write_text("a")
+    (run / "b").symlink_to("a")
+    (tmp_path / "run").symlink_to(run)  # the user's own way to the folder
+    manifest.check_links(tmp_path / "run")
+    for place, target in (("c", tmp_path / "secret"), ("checkpoints/20", tmp_path / "data"), ("d", "../../nowhere")):
+        (run / place).symlink_to(target)
+        with pytest.raises(UserError, match=f"{place} is a link out of the folder"):
+            manifest.check_links(tmp_path / "run")
+        (run / place).unlink()
+
+
+def test_a_save_after_a_fallback_sets_the_damaged_steps_aside(copy):
     (copy.folder / "20" / MANIFEST).unlink()
     with pytest.raises(ValueError, match="15 is not after checkpoint 20"):
         copy.save(15, carry_of(15), {})  # not yet found to be damaged
     assert damage_report(copy)[0].step == 10
     copy.save(15, carry_of(15), {"phase": 1})
-    assert copy.steps() == [10, 15]
+    assert copy.steps() == [10, 15] and len(list((copy.folder / "20.damaged").iterdir())) > 1
+    shutil.copytree(copy.folder / "15", copy.folder / "20")  # the same step, damaged once more
+    assert damage_report(copy)[0].step == 15
+    copy.save(17, carry_of(17), {"phase": 1})
+    assert copy.steps() == [10, 15, 17] and (copy.folder / "20.damaged-1").is_dir()
     found, lines = damage_report(Checkpoints(copy.folder))
-    assert found.step == 15 and lines == []
+    assert found.step == 17 and lines == []
 
 
 def test_nothing_saved_is_none_and_nothing_good_is_an_error(copy, tmp_path):

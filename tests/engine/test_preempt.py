@@ -4,17 +4,29 @@ import threading
 
 import pytest
 
-from fastrl.engine.preempt import StopRequest
+from fastrl.engine.preempt import SIGNALS, StopRequest
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", SIGNALS)
 def test_a_signal_is_noted_and_nothing_else_happens(number):
-    before = [signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)]
+    before = [signal.getsignal(n) for n in SIGNALS]
     with StopRequest() as stop:
         assert stop.requested is None
         os.kill(os.getpid(), number)
         assert stop.requested == number
-    assert [signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)] == before
+    assert [signal.getsignal(n) for n in SIGNALS] == before
+
+
+def test_what_is_ignored_stays_ignored():
+    """`nohup` ignores SIGHUP so that a run outlives its terminal."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with StopRequest() as stop:
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert stop.requested is None
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_a_second_ctrl_c_interrupts_and_handlers_return():

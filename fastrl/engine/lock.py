@@ -1,0 +1,50 @@
+"""One writer a folder: a lock that the kernel gives back when its holder dies, however it dies. Knows no run.
+
+`flock` on a file belongs to one opening of it, so that two runs in one process exclude one another too, and Linux turns
+it into a lock of the server on NFS, which holds across hosts. Where a file system has no locks at all there is none.
+"""
+
+import contextlib
+import errno
+import fcntl
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+from fastrl.types import UserError
+
+LOCK = ".lock"
+NONE = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
+
+
+@contextlib.contextmanager
+def hold(folder: Path) -> Iterator[None]:
+    """Holds an existing folder; `UserError` with the process and host of whoever holds it already.
+
+    The file stays when the lock is given back: to remove it would let a third one lock a file that is gone.
+    """
+    try:
+        file = (folder / LOCK).open("a+")
+    except OSError as error:
+        raise UserError(f"{folder} cannot be written to ({error.strerror}); choose another place") from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            holder = file.read().strip() or "another process"
+            raise UserError(
+                f"{folder} is in use by {holder}; wait until it has ended, or name another folder"
+            ) from None
+        except OSError as error:
+            if error.errno not in NONE:
+                raise
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+        file.flush()
+        try:
+            yield
+        finally:
+            with contextlib.suppress(OSError):
+                fcntl.flock(file, fcntl.LOCK_UN)  # at once, even where a child still has a copy of the descriptor
