@@ -56,8 +56,8 @@ def length(copies: int) -> int:
     return {1: 100, 64: 20}.get(copies, 5)
 
 
-def ours(name: str, copies: int) -> tuple[float, float]:
-    """(steps per CPU-second, compile CPU-seconds) of our environment with auto-reset."""
+def stepping(name: str, copies: int) -> tuple[Callable[[Any], Any], Any]:
+    """(`length(copies)` steps of our environment with auto-reset and random actions, a state to begin with)."""
     env = Vector(make(name), copies)
     spec = env.spec
     low, high = (jnp.broadcast_to(jnp.asarray(x, float), spec.action_size) for x in (spec.action_low, spec.action_high))
@@ -73,7 +73,12 @@ def ours(name: str, copies: int) -> tuple[float, float]:
         carry, rewards = jax.lax.scan(step, carry, None, length=length(copies))
         return carry, rewards.sum()
 
-    state = (jax.jit(env.reset)(jax.random.key(0)), jax.random.key(1))
+    return run, (jax.jit(env.reset)(jax.random.key(0)), jax.random.key(1))
+
+
+def ours(name: str, copies: int) -> tuple[float, float]:
+    """(steps per CPU-second, compile CPU-seconds) of our environment."""
+    run, state = stepping(name, copies)
     program, seconds = compiled(run, state)
     return rate(lambda carry: program(carry)[0], state, copies * length(copies)), seconds
 

@@ -4,10 +4,11 @@
 All three are scans of the same length, timed in turn in one process.
 """
 
+import dataclasses
 import json
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from fastrl import launch
@@ -30,10 +31,20 @@ ROUNDS = 5
 WARMUP = 1_100  # rows in the ring before the first update
 
 
-def request(env: str = "hopper", **options: Any) -> Request:
-    """SAC from scratch with the paper's networks, one seed."""
-    run = RunOptions(seeds=1, warmup=WARMUP, steps=10 * WARMUP, eval_every=1_000, **options)
-    return Request("sac", names.find("sac"), env, options=run)
+def request(env: str, overrides: Mapping[str, Any], **options: Any) -> Request:
+    """SAC from scratch, one seed unless told otherwise; `overrides` of the paper's networks."""
+    run = RunOptions(**{"seeds": 1, "warmup": WARMUP, "steps": 10 * WARMUP, "eval_every": 1_000, **options})
+    return Request("sac", names.find("sac"), env, options=run, overrides=overrides)
+
+
+def fine_tuning(env: str, overrides: Mapping[str, Any], **options: Any) -> tuple[enter.Plan, Any]:
+    """(the plan, a carry at the start of fine-tuning whose ring holds random rows): no warm-up is compiled or run."""
+    plan, _ = plans.make(request(env, overrides, **options))
+    keys = seeds.keys(0, plan.seeds)
+    carry = jax.jit(enter.enter(plan, 0))(keys, None, None, None, None)
+    rows = jax.random.uniform(jax.random.key(6), carry.ring.rows.shape)  # masks, rewards and actions in [0, 1)
+    ring = replay.advance(dataclasses.replace(carry.ring, rows=rows), min(WARMUP, plan.capacity))
+    return plan, jax.jit(enter.enter(plan, 1), donate_argnums=1)(keys, ring, carry.seeds, None, None)
 
 
 def timed(function: Callable[[Any], Any], state: Any) -> tuple[float, Any]:
@@ -45,13 +56,13 @@ def timed(function: Callable[[Any], Any], state: Any) -> tuple[float, Any]:
 
 def measure(env: str = "hopper") -> dict[str, Any]:
     """The benchmark's line."""
-    plan, _ = plans.make(request(env))
+    plan, _ = plans.make(request(env, {}))
     keys = seeds.keys(0, 1)
     carry = jax.jit(enter.enter(plan, 0))(keys, None, None, None, None)
-    collect = _program(plan, 0, carry, WARMUP)
+    collect = lowered(plan, 0, carry, WARMUP).compile()
     carry = collect(carry, None)
     carry = jax.jit(enter.enter(plan, 1), donate_argnums=1)(keys, carry.ring, carry.seeds, None, None)
-    whole = _program(plan, 1, carry, LENGTH)
+    whole = lowered(plan, 1, carry, LENGTH).compile()
     learner, batch = _learner(plan, carry)
     environment, state = _environment(plan)
     agent = jax.tree.map(lambda x: x[0].copy(), carry.seeds.agent)
@@ -77,9 +88,10 @@ def measure(env: str = "hopper") -> dict[str, Any]:
     }
 
 
-def _program(plan: enter.Plan, number: int, carry: Any, length: int) -> Any:
+def lowered(plan: enter.Plan, number: int, carry: Any, length: int) -> Any:
+    """`length` steps of a phase, to be compiled: (carry, None) -> carry."""
     program = scan.chunk(plan.phases[number], number, plan.task, length, 1_000, plan.side_by_side)
-    return jax.jit(program, donate_argnums=0).lower(carry, None).compile()
+    return jax.jit(program, donate_argnums=0).lower(carry, None)
 
 
 def _learner(plan: enter.Plan, carry: Any) -> tuple[Any, jax.Array]:

@@ -11,26 +11,32 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from fastrl.envs import alike, host, spaces
+from fastrl.errors import told
 from fastrl.types import Environment, Spec, Step, UserError
 
 COPIES = 4
 STEPS = 1000
 """Longest rollout, steps."""
-ROUNDING = 1e-3
-"""Relative difference of one step that compiling may make."""
 
 
 def check(env: Environment) -> None:
     """Raises `UserError` (what, where, the fix) at the first breach of the protocol.
 
     Checked, in this order: the spec's numbers; shapes, types and structure of what `reset` and `step` return, traced;
-    that `step` leaves the state it was given alone; that compiled copies side by side do what one does alone, so that
-    nothing is drawn or kept outside key and state; and over whole episodes of random actions, that numbers are
-    finite, that an end is terminated or truncated and not both, that the time limit is no termination, that no reward
-    of a sparse task is below failure's, and that `step` does not reset. A `restart` of its own (fastrl.envs.wrappers)
-    must be a reset where it is told to, and nothing else.
+    that `step` leaves the state it was given alone; that compiled copies side by side do what one does alone, and do
+    it again whatever the others do, so that nothing is drawn or kept outside key and state; and over whole episodes of
+    random actions, that numbers are finite, that an end is terminated or truncated and not both, that the time limit is
+    no termination, that no reward of a sparse task is below failure's, and that `step` does not reset. A `restart` of
+    its own (fastrl.envs.wrappers) must be a reset where it is told to, and nothing else. What a simulator on the host
+    does wrong is told before what follows from it.
+
+    A compiled program rounds otherwise, and a body that touches the ground makes much of that. What may differ is
+    measured: a step from arguments that are one unit of rounding away, `fastrl.envs.alike.AMPLIFIED` times. One program
+    asked twice gives the same bits, but for an accelerator's own sums.
     """
-    breach = Breach(_spec(getattr(env, "spec", None)))
+    spec = _spec(getattr(env, "spec", None))
+    breach = Breach(spec.name, spec.backend == host.BACKEND)
     with jax.debug_key_reuse(False):  # to use a key twice is the test
         _traced(env, breach)
         _episodes(env, breach, *_alone(env, breach))
@@ -39,9 +45,9 @@ def check(env: Environment) -> None:
 class Breach:
     """Makes the one line that `check` raises."""
 
-    def __init__(self, name: str) -> None:
-        """`name` of the environment."""
-        self.name = name
+    def __init__(self, name: str, hosted: bool) -> None:
+        """`name` of the environment, and whether it is Python on the host."""
+        self.name, self.hosted = name, hosted
 
     def __call__(self, what: str, fix: str) -> UserError:
         """The error."""
@@ -50,34 +56,32 @@ class Breach:
     def during(self, where: str, function: Callable[..., Any], *args: Any) -> Any:
         """`function(*args)`, whose exceptions become one line."""
         try:
-            return function(*args)
+            result = jax.block_until_ready(function(*args))
+            host.check()
+            return result
         except UserError:
             raise
         except Exception as error:
-            why = (str(error).strip().splitlines() or [""])[0]
+            lines = str(error).strip().splitlines() or [""]  # a callback's error ends with what was raised
+            line = lines[-1 if "Traceback" in lines[0] else 0].strip()
+            why = f"{type(error).__name__} ({line})" if line else told(error)
             fix = (
                 "use jnp, lax.cond and arrays' own methods in place of if, float() and NumPy, and keep nothing in self"
             )
-            raise self(f"{where} fails with {type(error).__name__} ({why})", fix) from error
+            raise self(f"{where} fails with {why}", fix) from error
 
 
-def _spec(spec: Any) -> str:
+def _spec(spec: Any) -> Spec:
     if not isinstance(spec, Spec):
         raise UserError(
             f"the environment's spec is {spec!r}; give it a fastrl.Spec(name, obs_size, action_size, horizon)"
         )
-    breach = Breach(spec.name)
     for field in ("obs_size", "action_size", "horizon"):
         value = getattr(spec, field)
         if not isinstance(value, int) or value < 1:
-            raise breach(f"spec.{field} is {value!r}", "make it a whole number of at least 1")
-    low, high = np.asarray(spec.action_low, float), np.asarray(spec.action_high, float)
-    if any(bound.shape not in ((), (spec.action_size,)) for bound in (low, high)):
-        shapes = f"spec.action_low and action_high have shapes {low.shape} and {high.shape}"
-        raise breach(shapes, f"give one number, or {spec.action_size} (spec.action_size)")
-    if not (np.isfinite(low).all() and np.isfinite(high).all() and (low < high).all()):
-        raise breach(f"the action bounds are {low.tolist()} to {high.tolist()}", "make them finite, low below high")
-    return spec.name
+            raise UserError(f"{spec.name}: spec.{field} is {value!r}; make it a whole number of at least 1")
+    spaces.of_spec(spec)
+    return spec
 
 
 def _traced(env: Environment, breach: Breach) -> None:
@@ -130,11 +134,11 @@ def _alone(env: Environment, breach: Breach) -> tuple[Any, Any]:
     key, action = _keys(0)[-1], _actions(env.spec, 0)[-1]
     first = breach.during("reset", env.reset, key)
     _arrays(breach, "reset's state", first[0])
-    given = _numbers(first[0])
+    given = alike.numbers(first[0])
     stepped = breach.during("step", env.step, key, first[0], action)
     _arrays(breach, "step's state", stepped[0])
     _arrays(breach, "step's ", stepped[1]._asdict())
-    if not _same(given, _numbers(first[0])):
+    if not alike.same(given, alike.numbers(first[0])):
         raise breach("step changes the state that it was given", "return a new state and leave the old one as it is")
     return first, stepped
 
@@ -151,27 +155,48 @@ def _restarts(env: Environment, breach: Breach, state: Any, start: jax.Array) ->
     if (restart := getattr(env, "restart", None)) is None:
         return
     key, old, what = jax.random.key(STEPS), start + 1, "restart(key, state, obs, done), which is called for reset,"
-    again = breach.during(what, lambda: restart(key, state, old, jnp.bool_(True))[1])
+    again = breach.during(what, lambda: (restart(key, state, old, jnp.bool_(True))[1], env.reset(key)[1]))
     kept = breach.during(what, lambda: restart(key, state, old, jnp.bool_(False)))
-    if not (_same(_numbers(kept), _numbers((state, old))) and _same(_numbers(again), _numbers(env.reset(key)[1]))):
+    pairs = (kept, (state, old)), again
+    if not all(alike.same(alike.numbers(got), alike.numbers(wanted)) for got, wanted in pairs):
         fix = "let restart(key, state, obs, done) be reset(key) where done, else (state, obs); or give it another name"
         raise breach("restart resets where it should not, or not where it should", fix)
 
 
+def _together(env: Environment, breach: Breach, step: Any, first: Any, stepped: Any) -> tuple[Any, jax.Array]:
+    """Compiled copies do what one does alone, whatever the others do. Their first state and observation.
+
+    Asked again, the last copy stays as it is; the others are what it was alone, and two that are a rounding away.
+    """
+    reset, what = jax.jit(jax.vmap(env.reset)), ("reset of several copies", "step of several copies")
+    keys, actions = _keys(0), _actions(env.spec, 0)
+    key, action = keys[-1], actions[-1]
+    state, start = breach.during(what[0], reset, keys)
+    again = breach.during(what[0], reset, alike.stacked([key] * COPIES))
+    rows, unknown = alike.numbers((state, start)), [0.0] * len(jax.tree.leaves(again))
+    _as_before(breach, "reset", rows, alike.numbers(again), unknown)
+    _as_alone(breach, "reset", rows, first, unknown, env.reset, key)
+    last, random = jax.tree.map(lambda leaf: leaf[-1], state), np.random.default_rng(0)
+    near = [(first[0], action), *(alike.nearby((last, action), random) for _ in range(COPIES - 2)), (last, action)]
+    rows = alike.numbers(breach.during(what[1], step, keys, state, actions))
+    again = alike.numbers(breach.during(what[1], step, alike.stacked([key] * COPIES), *alike.stacked(near)))
+    rounding = [alike.apart(row[:-1], row[-1:]) for row in again]
+    _as_before(breach, "step", rows, again, rounding)
+    _as_alone(breach, "step", [row[:1] for row in again], stepped, rounding, env.step, key, first[0], action)
+    return state, start
+
+
 def _episodes(env: Environment, breach: Breach, first: Any, stepped: Any) -> None:
     """Copies side by side, compiled: as one alone, then from reset until every first episode has ended."""
-    step, horizon = jax.jit(jax.vmap(env.step)), env.spec.horizon
-    state, start = breach.during("reset of several copies", jax.jit(jax.vmap(env.reset)), _keys(0))
-    _as_alone(breach, "reset", (state, start), first)
-    together = breach.during("step of several copies", step, _keys(0), state, _actions(env.spec, 0))
-    _as_alone(breach, "step", together, stepped)
+    compiled, horizon = jax.jit(jax.vmap(env.step)), env.spec.horizon
+    state, start = _together(env, breach, compiled, first, stepped)
     if not np.isfinite(np.asarray(start)).all():
         raise breach("reset's obs is not finite", "start where every number is")
     _restarts(env, breach, *first)
     obs, alive, noisy = start, np.ones(COPIES, bool), False
     for time in range(1, min(horizon, STEPS) + 1):
         actions = _actions(env.spec, time)
-        after, out = step(_keys(time), state, actions)
+        after, out = breach.during(f"step {time}", compiled, _keys(time), state, actions)
         _sound(env.spec, breach, out, alive, time)
         ended = alive & np.asarray(out.terminated)
         if time == horizon and alive.sum() > 1 and ended[alive].all():
@@ -179,7 +204,7 @@ def _episodes(env: Environment, breach: Breach, first: Any, stepped: Any) -> Non
             raise breach(f"every episode that comes to step {time}, spec.horizon, terminates there", fix)
         done = alive & (ended | np.asarray(out.truncated) | (time == horizon))
         if done.any() or time == 1:  # with other keys: does chance decide what is observed?
-            other = step(_keys(STEPS + time), state, actions)[1]
+            other = breach.during(f"step {time}", compiled, _keys(STEPS + time), state, actions)[1]
             drawn = (np.asarray(other.obs) != np.asarray(out.obs)).any(1)
             noisy |= bool((drawn & ~done).any())
             back = (np.asarray(out.obs) == np.asarray(start)).all(1) & (np.asarray(obs) != np.asarray(start)).any(1)
@@ -204,12 +229,37 @@ def _sound(spec: Spec, breach: Breach, out: Step, alive: np.ndarray, time: int) 
         raise breach(f"terminated and truncated are both true at step {time}", fix)
 
 
-def _as_alone(breach: Breach, what: str, together: Any, alone: Any) -> None:
-    """The last copy of the compiled `together` is what it is `alone`, but for rounding."""
-    for copies, expected in zip(_numbers(together), _numbers(alone), strict=True):
-        if not np.allclose(copies[-1], expected, rtol=ROUNDING, atol=ROUNDING, equal_nan=True):
-            fix = "draw from the key alone, keep all that changes in the state, and let copies share nothing"
-            raise breach(f"{what} gives two results for the same arguments, alone and compiled among copies", fix)
+def _as_before(breach: Breach, what: str, rows: alike.Numbers, again: alike.Numbers, rounding: list[float]) -> None:
+    """The last copy of one program, asked twice among other copies: the same bits, where a machine gives such."""
+    if breach.hosted or jax.default_backend() == "cpu":
+        same = alike.same([row[-1] for row in rows], [row[-1] for row in again])
+    else:
+        same = alike.close([row[-1:] for row in rows], [row[-1:] for row in again], rounding)
+    if not same:
+        raise _two_results(breach, what, "asked twice among other copies")
+
+
+def _as_alone(breach: Breach, what: str, rows: alike.Numbers, alone: Any, rounding: list[float], *ask: Any) -> None:
+    """The last copy of the compiled `rows` is what it is `alone`, but for rounding.
+
+    Beyond what is known of that, the function and arguments `ask` that gave `alone` are asked again, then roughly.
+    """
+    function, *args = ask
+    expected = alike.numbers(alone)
+    if alike.close(rows, expected, rounding):
+        return
+    again = alike.numbers(breach.during(what, function, *args))
+    for rough in breach.during(what, alike.rounded, function, *args):
+        rounding = [max(known, alike.apart(*pair)) for known, *pair in zip(rounding, rough, expected, strict=True)]
+    if not (alike.same(again, expected) and alike.close(rows, expected, rounding)):
+        raise _two_results(breach, what, "alone and compiled among copies")
+
+
+def _two_results(breach: Breach, what: str, when: str) -> UserError:
+    fix = "draw from the key alone, keep all that changes in the state, and let copies share nothing"
+    if breach.hosted:
+        fix = "draw from self.np_random, which super().reset(seed=seed) seeds, and let reset undo what steps changed"
+    return breach(f"{what} gives two results for the same arguments, {when}", fix)
 
 
 def _keys(seed: int) -> jax.Array:
@@ -220,17 +270,3 @@ def _actions(spec: Spec, seed: int) -> jax.Array:
     """Uniform actions [COPIES, A] in the bounds."""
     random = np.random.default_rng(seed)
     return jnp.asarray(random.uniform(spec.action_low, spec.action_high, (COPIES, spec.action_size)), float)
-
-
-def _numbers(tree: Any) -> list[np.ndarray]:
-    """The leaves as arrays of the host, keys as their data."""
-
-    def number(leaf: Any) -> np.ndarray:
-        is_key = jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-        return np.array(jax.random.key_data(leaf) if is_key else leaf)
-
-    return [number(leaf) for leaf in jax.tree.leaves(tree)]
-
-
-def _same(a: list[np.ndarray], b: list[np.ndarray]) -> bool:
-    return len(a) == len(b) and all(np.array_equal(x, y, equal_nan=True) for x, y in zip(a, b, strict=True))

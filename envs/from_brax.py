@@ -14,7 +14,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from fastrl.errors import unknown
+from fastrl.errors import told, unknown
 from fastrl.types import Key, Spec, Step, UserError
 
 
@@ -33,7 +33,7 @@ def _theirs(failure: str) -> Iterator[None]:
         with _quiet():
             yield
     except Exception as error:
-        raise UserError(f"{failure}: {' '.join(str(error).split())}") from error
+        raise UserError(f"{failure}: {told(error)}") from error
 
 
 with _quiet():

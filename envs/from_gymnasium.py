@@ -13,11 +13,11 @@ from typing import Any
 import gymnasium
 import jax
 import jax.numpy as jnp
-import numpy as np
-from gymnasium.spaces import Box, Dict, flatdim
+from gymnasium.spaces import Box, Dict
 
+from fastrl.envs import spaces
 from fastrl.envs.host import BACKEND, Pool
-from fastrl.errors import unknown
+from fastrl.errors import told, unknown
 from fastrl.types import Key, Spec, Step, UserError
 
 HORIZON = 1000
@@ -92,14 +92,17 @@ def make(identity: str, *, horizon: int | None = None, timeout: float = 60.0, **
     A Dict observation is flattened in the order of its space: alphabetical, unless that was made of an OrderedDict.
     """
     title = f"gymnasium:{identity}"
-    space, action, limit = _look(title, identity, options)
-    low, high = (np.asarray(bound, np.float64).ravel() for bound in (action.low, action.high))
-    if not np.isfinite([low, high]).all():
-        raise UserError(f"environment {title!r}: actions have no bounds and cannot be scaled; wrap it to have some")
+    where = f"environment {title!r}"
+    space, action, limit = _look(where, identity, options)
+    obs_size = _observed(where, space)
+    if not isinstance(action, Box):
+        raise spaces.not_a_box(where, action)
+    low, high = spaces.bounds(where, action.dtype, action.low, action.high)
+    spaces.scales(where, low, high)
     spec = Spec(
         name=title,
-        obs_size=flatdim(space),
-        action_size=math.prod(action.shape),
+        obs_size=obs_size,
+        action_size=low.size,
         horizon=horizon or limit or HORIZON,
         backend=BACKEND,
         action_low=tuple(low.tolist()),
@@ -108,26 +111,29 @@ def make(identity: str, *, horizon: int | None = None, timeout: float = 60.0, **
     return hosted(spec, None, identity, options, timeout)
 
 
-def _look(title: str, identity: str, options: dict[str, Any]) -> tuple[Any, Box, int | None]:
-    """Observation space, action space and time limit; what cannot be adapted is refused."""
+def _look(where: str, identity: str, options: dict[str, Any]) -> tuple[Any, Any, int | None]:
+    """Observation space, action space and time limit."""
     try:
         with contextlib.redirect_stdout(io.StringIO()):
             env = gymnasium.make(identity, disable_env_checker=True, **options)
+            spec, spaces_of_it = env.spec, (env.observation_space, env.action_space)
+            env.close()
     except gymnasium.error.UnregisteredEnv:
         raise unknown("Gymnasium environment", identity, gymnasium.registry) from None
-    except Exception as error:
-        raise UserError(f"environment {title!r} cannot be made: {' '.join(str(error).split())}") from error
-    space, action = env.observation_space, env.action_space
-    limit = env.spec.max_episode_steps if env.spec else None
-    env.close()
-    if not _box(space):
-        raise UserError(f"environment {title!r} observes {space}; only Box, or Dict of Box, can be used")
-    if not (isinstance(action, Box) and np.issubdtype(action.dtype, np.floating)):
-        raise UserError(f"environment {title!r} acts in {action}; only continuous actions (Box) can be used")
-    return space, action, limit
+    except (Exception, SystemExit) as error:
+        missing = isinstance(error, ModuleNotFoundError)
+        fix = "install what is missing, or add its folder to PYTHONPATH" if missing else "mend it"
+        raise UserError(f"{where} cannot be made: {told(error).rstrip('.')}; {fix}") from error
+    return *spaces_of_it, spec.max_episode_steps if spec else None
 
 
-def _box(space: Any) -> bool:
-    if isinstance(space, Dict):
-        return all(_box(part) for part in space.values())
-    return isinstance(space, Box)
+def _observed(where: str, space: Any) -> int:
+    """How many numbers a Box or a Dict of Boxes has."""
+    if isinstance(space, Dict) and space.spaces:
+        return sum(_observed(where, part) for part in space.values())
+    if not isinstance(space, Box):
+        raise UserError(f"{where}: observes {spaces.words(space)}; only a Box, or a Dict of Boxes, can be learnt from")
+    spaces.no_image(where, space.shape, space.dtype)
+    if 0 in space.shape:
+        raise UserError(f"{where}: observes a Box without numbers; give it at least one")
+    return math.prod(space.shape)

@@ -11,9 +11,10 @@ import gymnax
 import jax
 import jax.numpy as jnp
 import numpy as np
-from gymnax.environments import spaces
+from gymnax.environments.spaces import Box
 
-from fastrl.errors import unknown
+from fastrl.envs import spaces
+from fastrl.errors import told, unknown
 from fastrl.types import Key, Spec, Step, UserError
 
 
@@ -21,28 +22,30 @@ def make(identity: str) -> "Gymnax":
     """Gymnax's environment `identity` with its default parameters; its actions must be continuous."""
     if identity not in gymnax.registered_envs:
         raise unknown("gymnax environment", identity, gymnax.registered_envs)
+    where = f"gymnax:{identity}"
     try:
-        env, params = gymnax.make(identity)
+        with jax.numpy_rank_promotion("allow"):  # gymnax's own code promotes ranks, here and below
+            env, params = gymnax.make(identity)
+            actions = env.action_space(params)
+            observation, _ = jax.eval_shape(env.reset_env, jax.random.key(0), params)
     except Exception as error:  # some download what they show
-        raise UserError(f"gymnax:{identity} cannot be made: {' '.join(str(error).split())}") from error
-    actions = env.action_space(params)
-    if not isinstance(actions, spaces.Box):
-        raise UserError(
-            f"gymnax:{identity} has actions {actions}, and agents here act in a box: "
-            "choose a continuous task, such as gymnax:Pendulum-v1"
-        )
-    with jax.numpy_rank_promotion("allow"):  # gymnax's own code promotes ranks, here and below
-        observation, _ = jax.eval_shape(env.reset_env, jax.random.key(0), params)
-    size = int(np.prod(actions.shape))
-    low, high = (tuple(np.broadcast_to(bound, size).tolist()) for bound in (actions.low, actions.high))
+        raise UserError(f"{where} cannot be made: {told(error)}") from error
+    if not isinstance(actions, Box):
+        raise spaces.not_a_box(where, actions)
+    if not hasattr(observation, "shape"):
+        raise UserError(f"{where}: observes a {type(observation).__name__}; only one array can be learnt from")
+    spaces.no_image(where, observation.shape, observation.dtype)
+    shaped = (np.broadcast_to(bound, actions.shape) for bound in (actions.low, actions.high))
+    low, high = spaces.bounds(where, actions.dtype, *shaped)
+    spaces.scales(where, low, high)
     spec = Spec(
-        name=f"gymnax:{identity}",
+        name=where,
         obs_size=observation.size,
-        action_size=size,
+        action_size=low.size,
         horizon=int(params.max_steps_in_episode),
         backend="gymnax",
-        action_low=low,
-        action_high=high,
+        action_low=tuple(low.tolist()),
+        action_high=tuple(high.tolist()),
     )
     return Gymnax(spec, env, params)
 

@@ -180,22 +180,22 @@ class Pool:
         """The results of a worker's jobs [n, W]."""
         try:
             if not worker.link.poll(self.timeout * sum(max(1, len(job.actions)) for job in jobs)):
-                raise self._failed(jobs, f"took more than {self.timeout:g} s a step (raise the timeout)")
+                raise self._failed(jobs, f"took more than {self.timeout:g} s a step", "raise the timeout")
             answer = worker.link.recv()
         except (EOFError, ConnectionResetError):
             code = worker.process.wait()
-            raise self._failed(jobs, f"ended its process with exit code {code}") from None
+            raise self._failed(jobs, f"ended its process with exit code {code}", "mend the simulator") from None
         if isinstance(answer, tuple):
-            number, why = answer
-            raise self._failed([jobs[number]], f"raised {why}")
+            number, what, mend = answer
+            raise self._failed([jobs[number]], what, mend)
         return answer
 
-    def _failed(self, jobs: list[Job], what: str) -> UserError:
+    def _failed(self, jobs: list[Job], what: str, mend: str) -> UserError:
         where = " or ".join(
             f"copy {job.row}, {f'step {job.plays}' if job.plays else 'the reset'} of the episode of seed {job.name[0]},"
             for job in jobs
         )
-        return UserError(f"{self.title}: {where} {what}; mend the simulator, then go on with --resume")
+        return UserError(f"{self.title}: {where} {what}; {mend} (a run goes on with --resume)")
 
 
 def check() -> None:

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from fastrl.envs import spaces
 from fastrl.types import Environment, Key, Spec, State, Step
 
 ACTION_LIMIT = 0.99999
@@ -85,6 +86,10 @@ class Rescale:
     """Maps the agent's action in [-1, 1], clipped, to the environment's bounds."""
 
     env: Environment
+
+    def __post_init__(self) -> None:
+        """Refuses bounds that nothing can be scaled to."""
+        spaces.of_spec(self.env.spec)
 
     @property
     def spec(self) -> Spec:

@@ -29,7 +29,7 @@ def listing() -> str:
 def entry(name: str, tell: Callable[[str], None]) -> str:
     """One environment: its spec, its options with their defaults, and that `envs.check` finds nothing."""
     env = envs.make(name)
-    tell(f"checking the protocol of {name}; compiling takes most of the time, up to a minute")
+    tell(f"checking the protocol of {name}; compiling takes most of the time, minutes for a large body")
     envs.check(env)
     spec, options = env.spec, registry.options(name)
     low, high = (_numbers(bound) for bound in (spec.action_low, spec.action_high))

@@ -26,10 +26,18 @@ def tell(line: str) -> None:
 def dataset_options(parser: Parser) -> None:
     """The options that say which dataset a run learns from."""
     parser.add_argument(
-        "--dataset", metavar="DATA", help="offline data: D4RL HDF5 or npz file, Minari folder or id (default: none)"
+        "--dataset",
+        metavar="DATA",
+        help="offline data: D4RL HDF5 or npz file, FILE:/GROUP, Minari folder or id (default: none)",
     )
     parser.add_argument("--dataset-sha256", metavar="HEX", help="refuse other bytes than these (default: any)")
-    _order(parser, "--dataset-order")
+    _reading(parser)
+    parser.add_argument(
+        "--actions",
+        choices=("unit", "environment"),
+        default="unit",
+        help="where the stored actions lie: in [-1, 1], or in the environment's own bounds (default: unit)",
+    )
     parser.add_argument(
         "--download", action="store_true", help="let Minari download an id that is not there (default: refuse)"
     )
@@ -45,6 +53,8 @@ def source(found: Namespace) -> "Source | None":
         found.dataset,
         sha256=found.dataset_sha256,
         order=_keys(found.dataset_order),
+        next_observations=found.next_observations,
+        actions=found.actions,
         download=found.download,
         cache=Path.home() / CACHE,
         report=tell,
@@ -97,7 +107,9 @@ def _describe(words: Sequence[str], prepare: Callable[[], None]) -> int:
     """A datasheet of one dataset."""
     parser = Parser(prog="fastrl datasets describe", description="Prints what a dataset is, as Markdown.")
     parser.add_argument("dataset", metavar="DATA", help="D4RL HDF5 or npz file, Minari folder or id")
-    _order(parser, "--order")
+    _reading(parser)
+    _horizon(parser)
+    parser.add_argument("--force", action="store_true", help="write over a datasheet in --out (default: refuse)")
     parser.add_argument(
         "--out",
         metavar="FOLDER",
@@ -108,10 +120,10 @@ def _describe(words: Sequence[str], prepare: Callable[[], None]) -> int:
     from fastrl.data import datasets, datasheet
     from fastrl.data.sources import Source
 
-    named = Source(found.dataset, order=_keys(found.order))
-    data = datasets.open_source(named)
+    named = Source(found.dataset, order=_keys(found.dataset_order), next_observations=found.next_observations)
+    data = datasets.open_source(named, found.horizon)
     if found.out is not None:
-        datasheet.write(named, data, Path(found.out))
+        datasheet.write(named, data, Path(found.out), found.force)
     print(datasheet.page(named, data), end="")
     return 0
 
@@ -121,7 +133,8 @@ def _export(words: Sequence[str], prepare: Callable[[], None]) -> int:
     parser = Parser(prog="fastrl datasets export", description="Writes a dataset or a run's replay in another format.")
     parser.add_argument("source", metavar="SOURCE", help="a dataset, or a run folder; DIR:2 is its seed 2 alone")
     parser.add_argument("out", metavar="OUT", help="FILE.hdf5 is D4RL's layout, a name such as mine/walks-v0 Minari's")
-    _order(parser, "--order")
+    _reading(parser)
+    _horizon(parser)
     parser.add_argument("--root", metavar="FOLDER", help="folder of the Minari id (default: Minari's own)")
     found = parser.parse(words)
     prepare()
@@ -134,7 +147,8 @@ def _export(words: Sequence[str], prepare: Callable[[], None]) -> int:
 
         data = experience.load(Path(run), index, tell)
     else:
-        data = datasets.load(found.source, order=_keys(found.order))
+        given = {"order": _keys(found.dataset_order), "next_observations": found.next_observations}
+        data = datasets.load(found.source, horizon=found.horizon, **given)
     if found.out.endswith(SUFFIXES[:2]):
         export.save_d4rl(data, found.out)
         return _written(found.out, data)
@@ -159,9 +173,21 @@ def _convert(words: Sequence[str], prepare: Callable[[], None]) -> int:
 VERBS = {"describe": _describe, "export": _export, "convert": _convert}
 
 
-def _order(parser: Parser, name: str) -> None:
+def _reading(parser: Parser) -> None:
+    """How a dataset's observations are read."""
     meaning = "keys of a Dict observation, comma-separated (default: D4RL's order for AntMaze and Kitchen)"
-    parser.add_argument(name, metavar="KEYS", help=meaning)
+    parser.add_argument("--dataset-order", metavar="KEYS", help=meaning)
+    parser.add_argument(
+        "--next-observations",
+        choices=("row", "file"),
+        default="row",
+        help="what follows a row: the row after it, or the file's own next_observations (default: row)",
+    )
+
+
+def _horizon(parser: Parser) -> None:
+    meaning = "episode length, where a file has no 'timeouts' (default: refuse such a file)"
+    parser.add_argument("--horizon", type=int, metavar="N", help=meaning)
 
 
 def _keys(text: str | None) -> tuple[str, ...]:

@@ -9,9 +9,9 @@ import numpy as np
 from fastrl import api, envs, presets, render
 from fastrl.catalogue import aligned, collected
 from fastrl.config import RunOptions
-from fastrl.data import d4rl
+from fastrl.data import d4rl, links
 from fastrl.datasets_cli import tell
-from fastrl.engine import collect, commute, evaluate, folder, manifest, plot, report, statistics
+from fastrl.engine import collect, commute, evaluate, folder, plot, report, statistics
 from fastrl.engine.progress import Progress
 from fastrl.recipes import agent as agents
 from fastrl.recipes import behaviour as behaviours
@@ -50,7 +50,7 @@ def _environment(run: str, agent: Agent, env: str | None, options: dict[str, Any
         return env, options
     home = Path(run) if Path(run).exists() else Path(run.rpartition(":")[0])  # DIR:SEED
     if not options and (home / "config.json").is_file():
-        manifest.check_links(home)
+        links.check(home)
         options = folder.read_config(home)["identity"].get("env_options", {})
     if not envs.known(agent.spec.name):
         raise UserError(f"{run} was trained on {agent.spec.name!r}, which is none of ours; name one with --env")
@@ -188,7 +188,7 @@ def comparison(runs: list[str], out: str) -> str:
     """Several runs in one picture and one table."""
     for run in runs:
         folder.read_config(Path(run))
-        manifest.check_links(Path(run))
+        links.check(Path(run))
     if Path(out).exists():
         raise UserError(f"--out {out} exists; name another file")
     if Path(out).suffix != ".png":

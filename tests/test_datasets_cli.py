@@ -48,7 +48,7 @@ def test_the_list_shows_files_folders_and_what_was_skipped(capsys):
     head, *lines = capsys.readouterr().out.splitlines()
     assert head.startswith("dataset ") and head.endswith("D4RL score of the mean")
     cells = [line.split() for line in lines]
-    assert cells[0] == ["sub/hopper-expert-v2.hdf5", "d4rl", "20", "4", "47.5", "85.0", "2.1"]
+    assert cells[0] == ["sub/hopper-expert-v2.hdf5", "d4rl", "20", "4", "47.5", "85.0", "raw", "return"]
     assert cells[1] == ["sub/other-v0", "minari", "10", "2", "22.5", "35.0", "raw", "return"]
     assert cells[2][0].endswith("minari/mine/walk-v1") and cells[2][1:3] == ["minari", "10"]
     assert lines[3].startswith("skipped weights.npz: has no 'observations'") and len(lines) == 4
@@ -63,7 +63,20 @@ def test_describe_prints_and_writes(capsys):
     page = capsys.readouterr().out
     assert page.startswith("# maze\n") and Path("sheet/datasheet.md").read_text().startswith(page)
     assert Path("sheet/datasheet.png").read_bytes()[:4] == b"\x89PNG"
-    refused(capsys, ["datasets", "describe", "maze.hdf5", "--out", "sheet"], "sheet/datasheet.md exists already")
+    refused(
+        capsys,
+        ["datasets", "describe", "maze.hdf5", "--out", "sheet"],
+        "sheet/datasheet.md exists already: add --force",
+    )
+    assert cli.main(["datasets", "describe", "maze.hdf5", "--out", "sheet", "--force"]) == 0
+    capsys.readouterr()
+    old = fastrl.load("maze.hdf5")
+    np.savez("old.npz", observations=old.obs, actions=old.action, rewards=old.reward, terminals=0 * old.reward)
+    refused(capsys, ["datasets", "describe", "old.npz"], "has no 'timeouts'; give the episode length (--horizon N")
+    for words in (["describe", "old.npz"], ["export", "old.npz", "new.hdf5"]):
+        assert cli.main(["datasets", *words, "--horizon", "5"]) == 0
+    assert fastrl.load("new.hdf5").rows == 16
+    capsys.readouterr()
     refused(capsys, ["datasets", "describe", "gone.hdf5"], "gone.hdf5: no such dataset")
 
 
@@ -97,11 +110,24 @@ def test_a_runs_options_name_its_dataset(capsys):
     sha256 = hashlib.sha256(Path("a.hdf5").read_bytes()).hexdigest()
     parser = Parser(prog="fastrl run")
     datasets_cli.dataset_options(parser)
-    words = ["--dataset", "a.hdf5", "--dataset-sha256", sha256, "--dataset-order", "b,a", "--download"]
+    words = [
+        "--dataset",
+        "a.hdf5",
+        "--dataset-sha256",
+        sha256,
+        "--dataset-order",
+        "b,a",
+        "--download",
+        "--next-observations",
+        "file",
+        "--actions",
+        "environment",
+    ]
     source = datasets_cli.source(parser.parse(words))
     assert (source.ref, source.sha256, source.order, source.download) == ("a.hdf5", sha256, ("b", "a"), True)
+    assert (source.next_observations, source.actions) == ("file", "environment")
     assert source.cache == Path.home() / ".cache/fastrl/datasets"
     assert datasets_cli.source(parser.parse([])) is None
     words = ["pretrain", "bc", "--env", "probe-truncation", "--dataset", "a.hdf5", "--steps", "5"]
     refused(capsys, [*words, "--dataset-sha256", "00"], f"a.hdf5: has sha256 {sha256}, not 00")
-    refused(capsys, [*words, "--dataset-order", "x"], "leave the order out")
+    refused(capsys, [*words, "--dataset-order", "x"], "leave --dataset-order out")

@@ -44,12 +44,15 @@ def _read(path: Path) -> list[dict[str, np.ndarray]]:
 
 
 def _trajectory(item: dict[str, Any]) -> dict[str, np.ndarray]:
-    """Columns of `Dataset.from_arrays`; without next_observations the last row has none and is dropped."""
-    obs = _states(item["observations"])
-    following = _states(item["next_observations"]) if "next_observations" in item else obs[1:]
+    """Columns of `Dataset.from_arrays`; without next_observations a last row that is no success is dropped."""
+    obs, reward = _states(item["observations"]), np.asarray(item["rewards"], np.float32).reshape(-1)
+    if "next_observations" in item:
+        following = _states(item["next_observations"])
+    else:  # a success is terminal and needs none
+        following = np.concatenate([obs[1:], obs[-1:]]) if len(reward) == len(obs) and reward[-1] == 0 else obs[1:]
     count = len(following)
     ends = np.arange(count) == count - 1
-    reward = np.asarray(item["rewards"], np.float32).reshape(-1)[:count]
+    reward = reward[:count]
     action = np.asarray(item["actions"])[:count]
     return {
         "obs": obs[:count],

@@ -1,8 +1,8 @@
-"""Reads D4RL HDF5 files as D4RL's `qlearning_dataset` does, and writes them. Knows nothing of training.
+"""Reads D4RL HDF5 files, and writes them. Knows nothing of training.
 
-One dataset a key at the root of the file: observations [N, O], actions [N, A], rewards [N],
-terminals [N], timeouts [N] (absent from old files). `infos/*`, `metadata/*` and `next_observations`
-are never read.
+One dataset a key at the root of the file, or below a group of it: observations [N, O], actions [N, A], rewards [N],
+terminals [N], timeouts [N] (absent from old files), perhaps next_observations [N, O]. `infos/*` and `metadata/*` are
+never read. Which rows stay, and what follows them: `fastrl.data.successors`.
 """
 
 import io
@@ -14,65 +14,68 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from fastrl.data import hdf5, validate
+from fastrl.data import hdf5, successors, validate
 from fastrl.data.rows import Rows
+from fastrl.data.successors import Successors
+from fastrl.data.validate import Bounds
 from fastrl.types import UserError
 
 SUFFIXES = (".hdf5", ".h5")
-RANKS = {"observations": 2, "actions": 2, "rewards": 1, "terminals": 1, "timeouts": 1}
+RANKS = {"observations": 2, "actions": 2, "rewards": 1, "terminals": 1, "timeouts": 1, "next_observations": 2}
+OPTIONAL = ("timeouts", "next_observations")
+DAMAGED = (OSError, RuntimeError, ValueError, TypeError, KeyError, MemoryError)
 
 
-def read(path: Path, horizon: int | None) -> Rows:
-    """The rows of a D4RL file; `horizon` stands in for `timeouts` where the file has none."""
-    return rows_of(str(path), _arrays(path), horizon)
+def read(path: Path, group: str, horizon: int | None, which: Successors, bounds: Bounds | None) -> Rows:
+    """The rows of a D4RL file, below `group`; `horizon` stands in for `timeouts` where the file has none."""
+    return rows_of(str(path), _arrays(path, group), horizon, which, bounds)
 
 
-def rows_of(where: str, arrays: dict[str, np.ndarray], horizon: int | None) -> Rows:
-    """The same from arrays by their key in a file, once they are checked."""
-    arrays = checked(where, arrays)
-    terminals = arrays["terminals"] == 1
+def rows_of(
+    where: str, arrays: dict[str, np.ndarray], horizon: int | None, which: Successors, bounds: Bounds | None
+) -> Rows:
+    """The same from arrays by their key in a file, once they are checked; `bounds` are those of actions as stored."""
+    losses = [validate.loss(key, arrays[key]) for key in ("observations", "actions", "rewards") if key in arrays]
+    arrays = checked(where, arrays, bounds)
+    terminals, notes = arrays["terminals"] == 1, [loss for loss in losses if loss]
     if "timeouts" in arrays:
         timeouts = arrays["timeouts"] == 1
+        if both := int((terminals & timeouts).sum()):
+            notes.append(f"{both} rows are terminal and timed out at once; they count as terminal")
+    elif which == "file":
+        timeouts = np.zeros(len(terminals), bool)
     elif horizon is None:
-        raise UserError(f"{where}: has no 'timeouts'; give the episode length (horizon) or a v2 file")
+        other = ", or --next-observations file" if "next_observations" in arrays else ""
+        raise UserError(
+            f"{where}: has no 'timeouts'; give the episode length (--horizon N, in Python horizon=N){other}"
+        )
     else:
         timeouts = _timeouts(terminals, horizon)
-    return _qlearning(where, arrays, terminals, timeouts)
+    found = successors.resolve(where, arrays, terminals, timeouts, which)
+    return found._replace(notes=(*notes, *found.notes))
 
 
-def checked(where: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def checked(where: str, arrays: dict[str, np.ndarray], bounds: Bounds | None) -> dict[str, np.ndarray]:
     """As float32, with what must be there, finite numbers, flags of 0 and 1, and clipped actions in [-1, 1]."""
     for key in RANKS:
-        if key not in arrays and key != "timeouts":
+        if key not in arrays and key not in OPTIONAL:
             raise UserError(
                 f"{where}: has no '{key}'; such files hold observations, actions, rewards, terminals and timeouts"
             )
-    arrays = {key: validate.numbers(where, key, array, RANKS.get(key, 2)) for key, array in arrays.items()}
+    arrays = {key: validate.numbers(where, key, array, RANKS[key]) for key, array in arrays.items() if key in RANKS}
     validate.same_rows(where, arrays, "observations")
     for key in arrays:
         check = validate.binary if key in ("terminals", "timeouts") else validate.finite
         check(where, key, arrays[key])
-    arrays["actions"] = validate.unit_actions(where, "actions", arrays["actions"])
+    shapes = {key: arrays[key].shape for key in ("observations", "next_observations") if key in arrays}
+    if len(set(shapes.values())) > 1:
+        raise UserError(
+            f"{where}: 'next_observations' has shape {shapes['next_observations']} but 'observations' has "
+            f"{shapes['observations']}; store both alike"
+        )
+    validate.used(where, arrays)
+    arrays["actions"] = validate.unit_actions(where, "actions", arrays["actions"], bounds)
     return arrays
-
-
-def _qlearning(where: str, arrays: dict[str, np.ndarray], terminals: np.ndarray, timeouts: np.ndarray) -> Rows:
-    """Drops timed-out rows and the last row; `next_obs` is always the next row's observation.
-
-    A kept row ends its trajectory where it is terminal or the row after it was a timeout.
-    """
-    kept = np.flatnonzero(~timeouts[:-1])
-    if not kept.size:
-        raise UserError(f"{where}: 'timeouts' leave no rows; store 1 only where an episode is cut")
-    observations = arrays["observations"]
-    return Rows(
-        obs=observations[kept],
-        action=arrays["actions"][kept],
-        reward=arrays["rewards"][kept],
-        terminal=terminals[kept],
-        next_obs=observations[kept + 1],
-        boundary=terminals[kept] | timeouts[kept + 1],
-    )
 
 
 def _timeouts(terminals: np.ndarray, horizon: int) -> np.ndarray:
@@ -88,24 +91,46 @@ def _timeouts(terminals: np.ndarray, horizon: int) -> np.ndarray:
     return step % horizon == horizon - 1
 
 
-def _arrays(path: Path) -> dict[str, np.ndarray]:
+def _arrays(path: Path, group: str) -> dict[str, np.ndarray]:
     """The file's arrays, as they are stored."""
-    key, found = "", {}
+    key, found, hint = "", {}, ""
     try:
         with h5py.File(path, "r") as file:
-            for key in [key for key in RANKS if key in file]:  # `get` takes a damaged one for a missing one
-                if isinstance(dataset := file[key], h5py.Dataset):
+            for key in RANKS:
+                if isinstance(dataset := hdf5.find(file, f"{group}/{key}"), h5py.Dataset):
                     found[key] = hdf5.array(dataset)
-    except (OSError, RuntimeError, ValueError, TypeError, KeyError, MemoryError) as error:
+            hint = "" if "observations" in found else _hint(path, file)
+    except DAMAGED as error:
         what = f"'{key}'" if key else "the file"
         raise UserError(f"{path}: {what} is cut short or damaged; download it again") from error
+    if hint:
+        raise UserError(hint)
     return found
 
 
-def checksummed(path: Path) -> bool:
+def _hint(path: Path, file: h5py.File) -> str:
+    """What a file looks like that has no observations where they were looked for; empty if there is nothing to say."""
+    below: list[str] = []
+
+    def look(name: str, node: h5py.Group | h5py.Dataset) -> None:
+        if isinstance(node, h5py.Group) and isinstance(hdf5.find(node, "observations"), h5py.Dataset):
+            below.append(name)
+
+    file.visititems(look)  # hard links only
+    if not below:
+        held = ", ".join(list(file)[:6]) or "nothing"
+        return (
+            f"{path}: has no 'observations' there, only {held}; name the group that holds the arrays as {path}:/GROUP"
+        )
+    more = f" (one of {len(below)} such groups)" if len(below) > 1 else ""
+    return f"{path}: has no 'observations' there, but its group '{below[0]}' has; name it as {path}:/{below[0]}{more}"
+
+
+def checksummed(path: Path, group: str) -> bool:
     """Whether every array of the file that is read has a checksum a chunk (fletcher32)."""
     with h5py.File(path, "r") as file:
-        return all(file[key].fletcher32 for key in RANKS if key in file)
+        found = [hdf5.find(file, f"{group}/{key}") for key in RANKS]
+        return all(dataset.fletcher32 for dataset in found if isinstance(dataset, h5py.Dataset))
 
 
 def check_new(target: Path) -> None:

@@ -25,6 +25,7 @@ class Dataset:
     name: str  # the file's path, or what the caller called its arrays
     sha256: str  # of the file's bytes, or of the arrays
     order: tuple[str, ...] = ()  # of the keys of a Dict observation, where the file has one
+    reading: tuple[str, ...] = ()  # what was asked for besides the file, and changed its rows
     notes: tuple[str, ...] = ()  # what its reader met that its user should know, a sentence each
 
     @property
@@ -86,8 +87,10 @@ class Dataset:
         for key in arrays.keys() & {"mask", "boundary"}:
             validate.binary(name, key, arrays[key])
         arrays["action"] = validate.unit_actions(name, "action", arrays["action"])
+        unsaid = int((_ends(arrays) & ~_said(arrays)).sum()) if boundary is not None else 0
+        note = f"{unsaid} of {len(arrays['obs'])} rows end no episode and are not followed by their successor"
         arrays["boundary"] = _ends(arrays)
-        return cls(**arrays, name=name, sha256=_digest(arrays))  # type: ignore[arg-type]
+        return cls(**arrays, name=name, sha256=_digest(arrays), notes=(note,) if unsaid else ())  # type: ignore[arg-type]
 
 
 def load(ref: str | Path, *, horizon: int | None = None, **options: Any) -> Dataset:
@@ -113,6 +116,7 @@ def open_source(source: Source, horizon: int | None = None) -> Dataset:
         name=str(source.ref),
         sha256=sha256,
         order=found.order,
+        reading=source.reading,
         notes=found.notes,
     )
 
@@ -125,33 +129,27 @@ def check(dataset: Dataset, spec: Spec, *, capacity: int | None = None) -> None:
     )
     for key, found, want in sizes:
         if found != want:
+            order = ", ".join(dataset.order) if key == "observations" else ""
+            keys = f", or other keys of its Dict are meant (--dataset-order; now {order})" if order else ""
             raise UserError(
                 f"{dataset.name}: {key} have size {found} but {spec.name} has {want}; this is a dataset of another task"
+                + keys
             )
     if capacity is not None and dataset.rows > capacity:
         raise UserError(f"{dataset.name}: has {dataset.rows} rows but the replay holds {capacity}; raise the capacity")
 
 
-def warnings_of(dataset: Dataset) -> list[str]:
-    """What is legal but rarely meant, one line each."""
-    lines = [f"{dataset.name}: {note}" for note in dataset.notes]
-    if np.ptp(dataset.reward) == 0:
-        lines.append(f"{dataset.name}: every reward is {dataset.reward[0]:g}; nothing to improve on")
-    if not dataset.boundary.any():
-        lines.append(f"{dataset.name}: no episode ends; Monte-Carlo returns are not available")
-    if dataset.action.size and (np.ptp(dataset.action, axis=0) == 0).any():
-        column = int(np.argmin(np.ptp(dataset.action, axis=0)))
-        lines.append(f"{dataset.name}: action {column} never changes; was it recorded?")
-    return lines
-
-
 def _ends(arrays: dict[str, np.ndarray]) -> np.ndarray:
     """[M] bool: where trajectories end, with CORL's jump test for data without timeouts."""
-    ends = (arrays["mask"] == 0) | rows.jumps(arrays["obs"], arrays["next_obs"])
-    if "boundary" in arrays:
-        return ends | (arrays["boundary"] == 1)
-    ends[-1] = True
+    ends = _said(arrays) | rows.jumps(arrays["obs"], arrays["next_obs"])
+    ends[-1] |= "boundary" not in arrays
     return ends
+
+
+def _said(arrays: dict[str, np.ndarray]) -> np.ndarray:
+    """[M] bool: where they end by what was given."""
+    terminal = arrays["mask"] == 0
+    return terminal | (arrays["boundary"] == 1) if "boundary" in arrays else terminal
 
 
 def _digest(arrays: dict[str, np.ndarray]) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from fastrl.data import d4rl, datasets, minari_files, scores
+from fastrl.data import d4rl, datasets, findings, minari_files, scores
 from fastrl.data.datasets import Dataset
 from fastrl.data.sources import Source
 from fastrl.types import UserError
@@ -25,7 +25,7 @@ def row(source: Source) -> tuple[str, ...]:
     data = datasets.open_source(source)
     returns = data.episode_returns()
     mean, best = (f"{returns.mean():.1f}", f"{returns.max():.1f}") if returns.size else ("-", "-")
-    bounds = scores.reference(title(kind, path))
+    bounds = scores.reference(kind, title(kind, path))
     points = f"{scores.score(returns.mean(), bounds):.1f}" if bounds and returns.size else "raw return"
     return str(source.ref), kind, str(data.rows), str(len(returns)), mean, best, points
 
@@ -41,15 +41,15 @@ def page(source: Source, data: Dataset) -> str:
     lines = [f"# {title(kind, path)}", "", f"`{data.name}`, read as {kind}, sha256 `{data.sha256}`.", ""]
     lines += _table(["", "value"], _facts(data))
     lines += ["", *_table(["per finished trajectory", "least", "mean", "median", "most"], _spread(data, path, kind))]
-    lines += ["", *(f"- {line}" for line in _remarks(data, kind, path))]
+    lines += ["", *(f"- {line}" for line in _remarks(source, data))]
     return "\n".join(lines) + "\n"
 
 
-def write(source: Source, data: Dataset, folder: Path) -> None:
-    """Writes page and picture into a folder, which is made; never over a file."""
+def write(source: Source, data: Dataset, folder: Path, force: bool = False) -> None:
+    """Writes page and picture into a folder, which is made; over those that are there only where `force`."""
     for name in (PAGE, PICTURE):
-        if (folder / name).exists():
-            raise UserError(f"{folder / name} exists already: name another folder")
+        if (folder / name).exists() and not force:
+            raise UserError(f"{folder / name} exists already: add --force to write over it, or name another folder")
     kind, path = source.find()
     drawn = picture(data, "maze" in title(kind, path).lower() and data.obs.shape[1] > 1)
     try:
@@ -96,6 +96,7 @@ def _facts(data: Dataset) -> list[list[Any]]:
     return [
         ["rows", f"{data.rows:,}"],
         ["observation size", data.obs.shape[1]],
+        *([["read with", ", ".join(data.reading)]] if data.reading else []),
         *([["order of the Dict observation", ", ".join(data.order)]] if data.order else []),
         ["action size", data.action.shape[1]],
         ["finished trajectories", f"{int(data.boundary.sum()):,}"],
@@ -103,6 +104,7 @@ def _facts(data: Dataset) -> list[list[Any]]:
         ["terminal rows", f"{int((data.mask == 0).sum()):,}"],
         ["reward", reward],
         ["observations", f"{data.obs.min():g} to {data.obs.max():g}"],
+        ["actions", f"{data.action.min():g} to {data.action.max():g}"],
         ["actions at a bound", f"{100 * (np.abs(data.action) > 0.999).mean():.1f} %"],
     ]
 
@@ -111,7 +113,7 @@ def _spread(data: Dataset, path: Path, kind: str) -> list[list[str]]:
     returns = data.episode_returns()
     if not returns.size:
         return []
-    bounds = scores.reference(title(kind, path))
+    bounds = scores.reference(kind, title(kind, path))
     found = {"raw return": returns, "length": lengths(data)}
     if bounds:
         found["D4RL score"] = scores.score(returns, bounds)
@@ -121,12 +123,13 @@ def _spread(data: Dataset, path: Path, kind: str) -> list[list[str]]:
     ]
 
 
-def _remarks(data: Dataset, kind: str, path: Path) -> list[str]:
-    remarks = [line.removeprefix(f"{data.name}: ") for line in datasets.warnings_of(data)]
+def _remarks(source: Source, data: Dataset) -> list[str]:
+    kind, path = source.find()
+    remarks = [line.removeprefix(f"{data.name}: ") for line in findings.said(data)]
     again = int(((data.mask[1:] == 0) & (data.mask[:-1] == 0)).sum())
     if 10 * again > data.boundary.sum():
         remarks.append(f"{again:,} trajectories are one row of a run of terminals, which learning takes one by one")
-    if kind == "minari" or (kind == "d4rl" and not d4rl.checksummed(path)):  # npz has them
+    if kind in ("minari", "robomimic") or (kind == "d4rl" and not d4rl.checksummed(path, source.group)):  # npz has them
         remarks.append("the file's arrays have no checksums: a flipped bit inside a number is not seen without sha256")
     return [*remarks, "actions are clipped to +-(1 - 1e-5); rewards are raw"]
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from fastrl.data import validate
+from fastrl.envs import spaces
 from fastrl.types import UserError
 
 ANTMAZE = ("achieved_goal", "observation")
@@ -37,19 +38,22 @@ def order_of(where: str, tree: Any, order: tuple[str, ...]) -> tuple[str, ...]:
     """The order to use for observations like `tree`: the one given, or the family's; () for plain arrays."""
     if not isinstance(tree, dict):
         if order:
-            raise UserError(f"{where}: observations are one array, not a Dict; leave the order out")
+            raise UserError(f"{where}: observations are one array, not a Dict; leave --dataset-order out")
         return ()
     if order:
         return order
     if {"observation", "achieved_goal"} <= tree.keys():
         return KITCHEN if isinstance(tree["achieved_goal"], dict) else ANTMAZE
-    raise UserError(f"{where}: observations are a Dict of {', '.join(tree)}; say which, in which order, with order=...")
+    raise UserError(
+        f"{where}: observations are a Dict of {', '.join(tree)}; "
+        "say which, in which order, with --dataset-order KEYS (in Python order=...)"
+    )
 
 
 def flatten(where: str, tree: Any, order: tuple[str, ...]) -> np.ndarray:
     """Arrays [T, ..] by key, joined to float32 [T, O]."""
     if not order:
-        return validate.numbers(where, "observations", tree, 2)
+        return validate.numbers(where, "observations", spaces.rows(where, tree), 2)
     if order == KITCHEN:
         return _kitchen(where, tree)
     return np.concatenate([_part(where, tree, key) for key in order], axis=1)
@@ -64,7 +68,7 @@ def _part(where: str, tree: Any, key: str) -> np.ndarray:
         found = found[name]
     if isinstance(found, dict):
         raise UserError(f"{where}: {key!r} is a Dict itself; name its keys, as {key}/{next(iter(found), '')}")
-    return validate.numbers(where, f"observations/{key}", found, 2)
+    return validate.numbers(where, f"observations/{key}", spaces.rows(where, found), 2)
 
 
 def _kitchen(where: str, tree: Any) -> np.ndarray:

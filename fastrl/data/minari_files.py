@@ -16,12 +16,14 @@ from typing import Any
 import h5py
 import numpy as np
 
-from fastrl.data import flatten, hdf5, rows, validate
+from fastrl.data import flatten, hdf5, links, rows, validate
 from fastrl.data.rows import Rows
+from fastrl.envs import spaces
 from fastrl.types import UserError
 
 ID = re.compile(r"[\w-]+(/[\w-]+)*-v\d+")
 EPISODE = 16 << 10  # bytes that an episode costs in the file beside its rows
+KEYS = ("observations", "actions", "rewards")
 FLAGS = ("terminations", "truncations")
 DAMAGED = (OSError, RuntimeError, ValueError, TypeError, KeyError, MemoryError, IndexError, AttributeError)
 Episode = dict[str, Any]
@@ -83,6 +85,7 @@ def digest(folder: Path) -> str:
 def read(folder: Path, order: tuple[str, ...]) -> Rows:
     """All episodes of a dataset, one after the other; `order` as in `fastrl.data.flatten`."""
     where, number = str(folder), None
+    links.check(folder)
     parts: list[Rows] = []
     try:
         metadata = json.loads((folder / "metadata.json").read_text())
@@ -110,7 +113,8 @@ def _rows(where: str, episode: Episode, order: tuple[str, ...], box: Any) -> Row
     """One episode, checked."""
     found = {"observations": flatten.flatten(where, episode["observations"], order)}
     for key, rank in (("actions", 2), ("rewards", 1), *((flag, 1) for flag in FLAGS)):
-        found[key] = validate.numbers(where, key, np.asarray(episode[key]), rank)
+        array = np.asarray(episode[key])
+        found[key] = validate.numbers(where, key, spaces.rows(where, array) if rank == 2 else array, rank)
         if key in FLAGS:
             validate.binary(where, key, found[key])
     steps = {key: array for key, array in found.items() if key != "observations"}
@@ -122,7 +126,7 @@ def _rows(where: str, episode: Episode, order: tuple[str, ...], box: Any) -> Row
         )
     for key in ("observations", "actions", "rewards"):
         validate.finite(where, key, found[key])
-    action = found["actions"] if box is None else _to_unit(found["actions"], *box)
+    action = found["actions"] if box is None else spaces.to_unit(found["actions"], *box)
     return Rows(
         obs=found["observations"][:-1],
         action=validate.unit_actions(where, "actions", action),
@@ -133,31 +137,21 @@ def _rows(where: str, episode: Episode, order: tuple[str, ...], box: Any) -> Row
     )
 
 
-def _box(where: str, space: dict[str, Any]) -> tuple[np.ndarray, np.ndarray] | None:
-    """Bounds [A] of the recorded action space; none where actions are in [-1, 1] already or have no bounds."""
+def _box(where: str, space: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+    """Bounds [A] of the recorded action space, by the rule of `fastrl.envs.spaces`."""
     if space.get("type") != "Box":
-        raise UserError(
-            f"{where}: actions are {space.get('type')}, not a Box; only continuous actions can be learnt from"
-        )
-    low, high = np.asarray(space["low"], np.float64), np.asarray(space["high"], np.float64)
-    unit = (low == -1).all() and (high == 1).all()
-    return None if unit or not np.isfinite([low, high]).all() else (low, high)
-
-
-def _to_unit(action: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
-    return (2 * (action - low) / (high - low) - 1).astype(np.float32)
+        raise spaces.not_a_box(where, space.get("type"))
+    return spaces.bounds(where, space.get("dtype", "float32"), space["low"], space["high"])
 
 
 def _hdf5(folder: Path) -> Iterator[tuple[int, Episode]]:
     """The episodes of main_data.hdf5, in the order of their numbers."""
     with h5py.File(folder / "main_data.hdf5", "r") as file:
         for number in sorted(int(name.removeprefix("episode_")) for name in file):
-            group = file[f"episode_{number}"]
-            yield number, {key: _tree(group[key]) for key in ("observations", "actions", "rewards", *FLAGS)}
-
-
-def _tree(node: Any) -> Any:
-    return {key: _tree(node[key]) for key in node} if isinstance(node, h5py.Group) else hdf5.array(node)
+            found = {key: hdf5.find(file, f"episode_{number}/{key}") for key in (*KEYS, *FLAGS)}
+            if missing := [key for key, node in found.items() if node is None]:
+                raise KeyError(missing[0])
+            yield number, {key: hdf5.tree(node) for key, node in found.items()}
 
 
 def _stored(folder: Path) -> Iterator[tuple[int, Episode]]:

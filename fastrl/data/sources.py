@@ -1,20 +1,23 @@
 """Where a dataset is and how to read it: the format is found by what is there. Knows no task.
 
-One reader a format: `fastrl.data.d4rl`, `fastrl.data.minari_files`, `fastrl.data.npz`.
+One reader a format: `fastrl.data.d4rl`, `fastrl.data.minari_files`, `fastrl.data.npz`, `fastrl.data.robomimic`.
 """
 
 import dataclasses
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
 import h5py
 
-from fastrl.data import cache, d4rl, minari_files, npz, rows
+from fastrl.data import cache, d4rl, minari_files, npz, robomimic, rows
 from fastrl.data.rows import SUPPORTED, Rows
+from fastrl.data.successors import Successors
+from fastrl.data.validate import Bounds
 from fastrl.types import UserError
 
-Format = Literal["d4rl", "minari", "npz"]
+Format = Literal["d4rl", "minari", "npz", "robomimic"]
 WORTH = 8 << 20  # bytes of a source from which a converted copy saves tenths of a second
 
 
@@ -26,9 +29,11 @@ def _silent(line: str) -> None:
 class Source:
     """A dataset by its name, not read yet."""
 
-    ref: str | Path  # a file, a Minari dataset's folder, or its id
+    ref: str | Path  # a file, FILE:/GROUP of an HDF5 file, a Minari dataset's folder, or its id
     sha256: str | None = None  # refuse any other bytes (of a Minari dataset: what `Dataset.sha256` said)
     order: tuple[str, ...] = ()  # of the keys of a Dict observation; none is the family's (fastrl.data.flatten)
+    next_observations: Successors = "row"  # the row after it, or what the file says (fastrl.data.successors)
+    actions: Literal["unit", "environment"] | Bounds = "unit"  # in [-1, 1]; or in the environment's bounds, or these
     root: str | Path | None = None  # folder of Minari ids; none is Minari's own
     download: bool = False  # of a Minari id that is not there
     cache: str | Path | None = None  # folder of converted copies; none keeps none
@@ -42,7 +47,7 @@ class Source:
         stamp = [[s.st_size, s.st_mtime_ns, s.st_ctime_ns] for s in (file.stat() for file in _files(path))]
         if sum(size for size, *_ in stamp) < WORTH:
             return self._read(kind, path, horizon, self._digest(kind, path))
-        entry = cache.entry_of(Path(self.cache), path, [horizon, self.order])
+        entry = cache.entry_of(Path(self.cache), path, [self.group, horizon, self.order, *self.reading])
         asked = None if self.sha256 is None else self._digest(kind, path)
         if (kept := cache.load(entry, stamp, asked, self.report)) is not None:
             return kept
@@ -50,10 +55,26 @@ class Source:
         cache.store(entry, stamp, sha256, found, self.report)
         return found, sha256
 
+    @property
+    def group(self) -> str:
+        """The group of an HDF5 file in which the arrays are, "" for its root."""
+        return self._split()[1]
+
+    @property
+    def reading(self) -> tuple[str, ...]:
+        """What was asked for besides the file itself, and changes its rows."""
+        own = ("next_observations=file",) if self.next_observations == "file" else ()
+        return own if self.actions == "unit" else (*own, f"actions={json.dumps(self.actions)}")
+
+    def _split(self) -> tuple[Path, str]:
+        text = str(self.ref)
+        file, colon, group = text.rpartition(":/")
+        return (Path(file), group.strip("/")) if colon and not Path(text).exists() else (Path(text), "")
+
     def find(self) -> tuple[Format, Path]:
         """The format and the place: the file, or the folder of a Minari dataset's metadata.json."""
         try:
-            return self._find(Path(self.ref))
+            return self._find(self._split()[0])
         except OSError as error:
             raise UserError(f"{self.ref}: cannot be read ({error.strerror}); {SUPPORTED}") from error
 
@@ -71,7 +92,7 @@ class Source:
             raise UserError(f"{path}: is not an HDF5 file; {SUPPORTED}")
         if path.name == "main_data.hdf5" and (folder := minari_files.home(path)) is not None:
             return "minari", folder
-        return "d4rl", path
+        return ("robomimic" if not self.group and robomimic.recognised(path) else "d4rl"), path
 
     def _digest(self, kind: Format, path: Path) -> str:
         found = minari_files.digest(path) if kind == "minari" else rows.digest(path)
@@ -82,11 +103,24 @@ class Source:
         return found
 
     def _read(self, kind: Format, path: Path, horizon: int | None, sha256: str) -> tuple[Rows, str]:
+        if self.actions == "environment":
+            raise UserError(
+                f"{path}: the environment's bounds are not known here; name it, or give them as (low, high)"
+            )
+        bounds = None if self.actions == "unit" else self.actions
         if kind == "minari":
+            if self.reading:
+                raise UserError(
+                    f"{path}: Minari says itself what follows a row and where actions lie; leave out {self.reading[0]}"
+                )
             return minari_files.read(path, self.order), sha256
+        if kind == "robomimic":
+            return robomimic.read(path, self.order, self.next_observations, bounds), sha256
         if self.order:
-            raise UserError(f"{path}: observations are one array, not a Dict; leave the order out")
-        return (npz if kind == "npz" else d4rl).read(path, horizon), sha256
+            raise UserError(f"{path}: observations are one array, not a Dict; leave --dataset-order out")
+        if kind == "npz":
+            return npz.read(path, horizon, self.next_observations, bounds), sha256
+        return d4rl.read(path, self.group, horizon, self.next_observations, bounds), sha256
 
 
 def _files(path: Path) -> list[Path]:

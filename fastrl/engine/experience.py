@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from fastrl.data import replay
+from fastrl.data import links, replay
 from fastrl.data.datasets import Dataset
-from fastrl.engine import folder, manifest
+from fastrl.engine import folder
 from fastrl.engine.checkpoint import Checkpoints
 from fastrl.types import UserError
 
@@ -26,7 +26,7 @@ def load(run: Path, seed: int | None, report: Callable[[str], None]) -> Dataset:
     Of each seed the dataset's own rows come first where the ring was filled with them, then environment after
     environment. A damaged checkpoint is told to `report`. Raises `UserError` where the run has no ring yet.
     """
-    manifest.check_links(run)
+    links.check(run)
     identity = folder.read_config(run)["identity"]
     restored = Checkpoints(run / "checkpoints").restore(None, report)
     if restored is None or "ring.rows" not in restored.carry:

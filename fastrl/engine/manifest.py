@@ -137,20 +137,6 @@ def read(path: Path) -> dict[str, Any]:
     return content
 
 
-def check_links(folder: Path) -> None:
-    """Refuses a folder of somebody else's in which a link leads out of it: what it leads to would be read.
-
-    The folder itself may be reached through a link.
-    """
-    root = folder.resolve()
-    for place, folders, names in os.walk(root):
-        for path in (Path(place, name) for name in (*folders, *names)):
-            if path.is_symlink() and not path.resolve().is_relative_to(root):
-                raise UserError(
-                    f"{folder}: {path.relative_to(root)} is a link out of the folder; put a copy in its place"
-                )
-
-
 def make_folder(folder: Path) -> None:
     """Makes a folder and those above it; raises `UserError` where that cannot be."""
     try:

@@ -12,6 +12,7 @@ import numpy as np
 
 from fastrl import config as configs
 from fastrl.algorithms.build import build
+from fastrl.data import links
 from fastrl.engine import folder, lock, manifest
 from fastrl.engine.checkpoint import Checkpoints
 from fastrl.types import Algorithm, Key, Spec, State, UserError
@@ -86,7 +87,7 @@ def load(path: str | Path) -> Agent:
         if (root / "config.json").is_file():
             raise UserError(f"{root} is a run that has not finished: it has no agent; --resume it first")
         raise UserError(f"{root} holds no agent (no agent.json); name a finished run or a saved agent")
-    manifest.check_links(home)
+    links.check(home)
     try:
         content = json.loads((home / "agent.json").read_text())
         fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in content["spec"].items()}

@@ -9,7 +9,7 @@ import jax
 
 from fastrl import envs, presets
 from fastrl.config import ALGORITHMS, ActorCritic, CalQL, RunOptions, describe
-from fastrl.data import datasets, rules
+from fastrl.data import datasets, findings, rules
 from fastrl.data.datasets import Dataset
 from fastrl.data.sources import Source
 from fastrl.engine import manifest, seeds
@@ -118,7 +118,8 @@ def same_sizes(have: Spec, want: Spec) -> None:
 def warnings(request: Request, plan: Plan) -> list[str]:
     """What is legal and probably not meant, a line each."""
     if plan.dataset is not None:
-        return datasets.warnings_of(plan.dataset)
+        raw = findings.raw_actions(plan.dataset, plan.task.spec)
+        return [*findings.said(plan.dataset), *([raw] if raw else [])]
     if request.dataset is not None:
         return ["the dataset is not used: no phase of this run learns from it"]
     return []
@@ -140,6 +141,8 @@ def _load(dataset: str | Path | Source | Dataset | None, spec: Spec | None) -> D
         return dataset
     if not isinstance(dataset, Dataset):
         source = dataset if isinstance(dataset, Source) else Source(dataset)
+        if source.actions == "environment" and spec is not None:
+            source = dataclasses.replace(source, actions=(spec.action_low, spec.action_high))
         dataset = datasets.open_source(source, spec.horizon if spec else None)
     if spec is None:
         return dataset
@@ -167,6 +170,7 @@ def _plan(
     for phase in phases:
         check_algorithm(phase.config)
     if data is not None and any(isinstance(phase.config, CalQL) for phase in phases):
+        findings.check_followed(data)
         data = data.without_tail()
     online = sum(phase.steps for phase in phases if phase.online)
     prefilled = data.rows if data is not None and any(phase.append for phase in phases) else 0
@@ -227,7 +231,8 @@ def _check_capacity(capacity: int, prefilled: int, phases: list[Phase], spec: Sp
 
 def _identity_of(data: Dataset) -> dict[str, Any]:
     order = {"order": list(data.order)} if data.order else {}
-    return {"rows": data.rows, "sha256": data.sha256, **order}
+    reading = {"reading": list(data.reading)} if data.reading else {}
+    return {"rows": data.rows, "sha256": data.sha256, **order, **reading}
 
 
 def _identity(request: Request, plan: Plan) -> dict[str, Any]:

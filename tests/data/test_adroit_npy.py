@@ -32,9 +32,12 @@ def test_two_files_become_one_dataset(tmp_path):
     expert = save(tmp_path / "expert.npy", [trajectory([-1, 0, 0, -1], True), trajectory([-1, -1], True, 50)])
     cloned = save(tmp_path / "bc.npy", [trajectory([-1, 0, -1, 0], False, 100)])
     data = adroit_npy.convert([expert, cloned], allow_pickle=True)
-    assert data.obs[:, 0].tolist() == [0, 1, 2, 100, 101]  # without next observations the last row has none
-    assert data.next_obs[:, 0].tolist() == [1, 2, 3, 101, 102]
-    assert data.mask.tolist() == [1, 0, 0, 1, 0] and data.boundary.tolist() == [False, True, True, False, True]
+    assert data.obs[:, 0].tolist() == [0, 1, 2, 100, 101, 102, 103]
+    assert data.next_obs[:, 0].tolist() == [1, 2, 3, 101, 102, 103, 103]  # the last success needs none
+    assert data.mask.tolist() == [1, 0, 0, 1, 0, 1, 0]
+    assert data.boundary.tolist() == [False, True, True, False, True, False, True]
+    failed = save(tmp_path / "failed.npy", [trajectory([-1, 0, -1], False)])
+    assert adroit_npy.convert([failed], allow_pickle=True).rows == 2
     assert data.action.max() < 1
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from fastrl.data import cache as caching
-from fastrl.data import datasets, export, sources
+from fastrl.data import datasets, export, findings, sources
 from fastrl.data.datasets import Dataset
 from fastrl.types import UserError
 
@@ -57,7 +57,7 @@ def test_what_a_reader_says_is_said_again_by_the_copy(place, monkeypatch):
     _, _, load = place
     first, second = load()[0], load()[0]
     assert first.notes == second.notes == ("three rows are odd",) and isinstance(second.obs, np.memmap)
-    assert f"{first.name}: three rows are odd" in datasets.warnings_of(second)
+    assert f"{first.name}: three rows are odd" in findings.said(second)
 
 
 def test_every_damage_of_a_copy_is_told_and_repaired(place):

@@ -1,5 +1,6 @@
 """The D4RL reader against a written-out `qlearning_dataset`, and every bad input as one line."""
 
+import dataclasses
 import hashlib
 from pathlib import Path
 
@@ -34,7 +35,7 @@ def write(path: Path, arrays: dict[str, np.ndarray], **options: object) -> Path:
 
 
 def qlearning_dataset(arrays: dict[str, np.ndarray], horizon: int | None) -> dict[str, np.ndarray]:
-    """Row by row, with the ends of trajectories; episodes count their steps from 0."""
+    """Row by row, with the ends of trajectories; episodes count their steps from 0, and terminal rows stay."""
     out: dict[str, list] = {k: [] for k in ("obs", "action", "reward", "mask", "next_obs", "boundary")}
     rows, step = len(arrays["rewards"]), 0
     finals = []
@@ -42,19 +43,18 @@ def qlearning_dataset(arrays: dict[str, np.ndarray], horizon: int | None) -> dic
         final = step == horizon - 1 if horizon else bool(arrays["timeouts"][i])
         finals.append(final)
         step = 0 if final or arrays["terminals"][i] else step + 1
-    for i in range(rows - 1):
-        if finals[i]:
-            if out["boundary"] and not finals[i - 1]:
+    kept = [bool(arrays["terminals"][i]) or (not finals[i] and i < rows - 1) for i in range(rows)]
+    for i in range(rows):
+        if not kept[i]:
+            if finals[i] and i and kept[i - 1]:
                 out["boundary"][-1] = True
             continue
         out["obs"].append(arrays["observations"][i])
         out["action"].append(np.clip(arrays["actions"][i], -LIMIT, LIMIT))
         out["reward"].append(float(np.squeeze(arrays["rewards"][i])))
         out["mask"].append(1.0 - float(np.squeeze(arrays["terminals"][i])))
-        out["next_obs"].append(arrays["observations"][i + 1])
+        out["next_obs"].append(arrays["observations"][min(i + 1, rows - 1)])
         out["boundary"].append(bool(arrays["terminals"][i]))
-    if finals[-1] and not finals[-2]:
-        out["boundary"][-1] = True
     return {k: np.array(v) for k, v in out.items()}
 
 
@@ -69,7 +69,7 @@ def test_reads_what_qlearning_dataset_would(tmp_path: Path, seed: int, dtype: ty
     if seed == 4:
         arrays["observations"] = arrays["observations"].astype(np.float64)
     extra = {
-        "next_observations": np.full_like(arrays["observations"], 9.0),
+        "next_observations": np.concatenate([arrays["observations"][1:], arrays["observations"][-1:]]),
         "infos/qpos": np.full(60, np.nan),
         "metadata/policy": np.bytes_("tanh"),
     }
@@ -89,12 +89,15 @@ def test_reads_what_qlearning_dataset_would(tmp_path: Path, seed: int, dtype: ty
     assert datasets.load(path, horizon=horizon, sha256=data.sha256.upper()).rows == data.rows
 
 
-def test_a_timeout_in_the_last_row_finishes_its_trajectory_and_a_terminal_does_not(tmp_path) -> None:
+def test_a_last_row_finishes_its_trajectory_and_stays_where_it_is_terminal(tmp_path) -> None:
     arrays = raw(rows=5) | {"terminals": np.zeros(5, bool), "timeouts": np.eye(5, dtype=bool)[4]}
     finished = datasets.load(write(tmp_path / "a.hdf5", arrays))
     assert list(finished.boundary) == [False, False, False, True]
     arrays["terminals"], arrays["timeouts"] = arrays["timeouts"], arrays["terminals"]
-    open_ended = datasets.load(write(tmp_path / "b.hdf5", arrays))  # its terminal row is dropped
+    terminal = datasets.load(write(tmp_path / "b.hdf5", arrays))
+    assert list(terminal.boundary) == [False] * 4 + [True] and terminal.without_tail().rows == 5
+    assert list(terminal.mask) == [1, 1, 1, 1, 0] and (terminal.next_obs[4] == terminal.obs[4]).all()
+    open_ended = datasets.load(write(tmp_path / "c.hdf5", arrays | {"terminals": np.zeros(5, bool)}))
     assert not open_ended.boundary.any()
     with pytest.raises(UserError, match="no episode ends"):
         open_ended.without_tail()
@@ -129,9 +132,13 @@ BAD = [
     (edit("terminals", 8, 2), "'terminals' is 2 at row 8; store 0 or 1"),
     (edit("terminals", 8, np.nan), "'terminals' is nan at row 8; store 0 or 1"),
     (edit("timeouts", 9, 0.5), "'timeouts' is 0.5 at row 9; store 0 or 1"),
-    (put("timeouts", np.ones(60)), "'timeouts' leave no rows"),
+    (lambda a: a.update(timeouts=np.ones(60), terminals=np.zeros(60)), "'timeouts' leave no rows"),
     (lambda a: a.update({k: v[:0] for k, v in a.items()}), "'observations' has no rows"),
     (lambda a: a.update({k: v[:1] for k, v in a.items()}), "leave no rows"),
+    (
+        put("next_observations", np.zeros((60, 2))),
+        r"'next_observations' has shape \(60, 2\) but 'observations' has \(60,",
+    ),
 ]
 
 
@@ -180,7 +187,7 @@ def test_bad_files_are_one_line(tmp_path: Path) -> None:
         patch.setattr(Path, "exists", closed)
         refused(good, r"cannot be read \(Permission denied\); give a D4RL")
     group = write(tmp_path / "group.hdf5", {"observations/a": np.zeros(3)})
-    refused(group, "has no 'observations'")
+    refused(group, "has no 'observations' there, only observations; name the group")
 
 
 def test_no_truncation_and_no_flip_of_a_checksummed_file_escapes(tmp_path: Path) -> None:
@@ -270,11 +277,9 @@ def test_a_dataset_of_another_task_is_refused(tmp_path: Path) -> None:
         datasets.check(data, Spec("toy", OBS, ACTION, 10), capacity=5)
 
 
-def test_what_is_legal_but_rarely_meant_is_a_warning(tmp_path: Path) -> None:
-    assert datasets.warnings_of(datasets.load(write(tmp_path / "a.hdf5", raw()))) == []
-    never = {"rewards": np.zeros(60), "terminals": np.zeros(60), "timeouts": np.zeros(60)}
-    still = {"actions": raw()["actions"] * [1, 0]}
-    lines = datasets.warnings_of(datasets.load(write(tmp_path / "b.hdf5", raw() | never | still)))
-    assert len(lines) == 3
-    for line, part in zip(lines, ["every reward is 0", "no episode ends", "action 1 never changes"]):
-        assert part in line and str(tmp_path) in line
+def test_other_keys_of_a_dict_are_thought_of() -> None:
+    data = dataclasses.replace(Dataset.from_arrays(**arrays()), order=("achieved_goal", "observation"))
+    with pytest.raises(
+        UserError, match=r"another task, or other keys .*--dataset-order; now achieved_goal, observation"
+    ):
+        datasets.check(data, Spec("toy", 4, 1, 10))

@@ -48,7 +48,8 @@ def test_runs_of_terminals_are_said_and_short_episodes_are_none(tmp_path):
 
     def page(terminal):
         data = Dataset.from_arrays(obs[:-1], np.zeros((8, 1)), np.ones(8), ~terminal, obs[1:], ends | terminal)
-        return "\n".join(datasheet._remarks(data, "npz", tmp_path))
+        export.save_d4rl(data, tmp_path / f"{terminal.sum()}.hdf5")
+        return "\n".join(datasheet._remarks(Source(tmp_path / f"{terminal.sum()}.hdf5"), data))
 
     assert "run of terminals" not in page(np.arange(8) == 5)  # two episodes of one row are cut
     assert "2 trajectories are one row of a run of terminals" in page(np.isin(np.arange(8), (5, 6, 7)))
@@ -56,8 +57,10 @@ def test_runs_of_terminals_are_said_and_short_episodes_are_none(tmp_path):
 
 def test_scores_and_missing_checksums_are_said(tmp_path):
     source = Source(written(tmp_path, "hopper-medium-v2.hdf5"))
-    assert "| D4RL score | 0.7 | 0.7 | 0.7 | 0.7 |" in datasheet.page(source, datasets.open_source(source))
-    assert datasheet.row(source)[-1] == "0.7"  # (3 + 20.27) / (3234.3 + 20.27)
+    assert "D4RL score" not in datasheet.page(source, datasets.open_source(source))  # anybody can name a file so
+    source = Source(written(tmp_path, "D4RL/door/human-v2", root=True))
+    assert "| D4RL score | 2.0 | 2.0 | 2.0 | 2.1 |" in datasheet.page(source, datasets.open_source(source))
+    assert datasheet.row(source)[-1] == "2.0"  # (3 + 56.51) / (2880.57 + 56.51)
     source = Source(written(tmp_path, "walks/slow-v0", root=True))
     page = datasheet.page(source, datasets.open_source(source))
     assert page.startswith("# walks/slow-v0\n") and "no checksums" in page
@@ -79,7 +82,10 @@ def test_the_picture_and_the_page_are_never_overwritten(tmp_path, name, panels):
     image = (tmp_path / "out" / datasheet.PICTURE).read_bytes()
     assert image[:4] == b"\x89PNG" and int.from_bytes(image[16:20]) == panels * 600
     assert (tmp_path / "out" / datasheet.PAGE).read_text().startswith(datasheet.page(source, data))
-    with pytest.raises(UserError, match=r"datasheet.md exists already"):
+    with pytest.raises(UserError, match=r"datasheet.md exists already: add --force"):
         datasheet.write(source, data, tmp_path / "out")
+    (tmp_path / "out" / datasheet.PAGE).write_text("old")
+    datasheet.write(source, data, tmp_path / "out", force=True)
+    assert (tmp_path / "out" / datasheet.PAGE).read_text().startswith("# ")
     with pytest.raises(UserError, match=r"cannot be written .*; name another folder"):
         datasheet.write(source, data, source.find()[1])  # a file

@@ -183,7 +183,7 @@ BAD = [
     (lambda f: (f / "main_data.hdf5").write_bytes(b""), "is empty"),
     (lambda f: (f / "main_data.hdf5").write_bytes((f / "main_data.hdf5").read_bytes()[:5000]), "cut short or damaged"),
     (lambda f: damage_metadata(f, total_episodes=4), "has 3 episodes, not 4"),
-    (lambda f: damage_metadata(f, action_space='{"type": "Discrete"}'), "actions are Discrete, not a Box"),
+    (lambda f: damage_metadata(f, action_space='{"type": "Discrete"}'), "acts in Discrete; only continuous actions"),
     (lambda f: damage_episode(f, lambda h: h.__delitem__("episode_1/rewards")), "an episode after or at 0 is cut"),
     (lambda f: damage_episode(f, put("episode_1/rewards", np.zeros(2))), "episode 1: 'actions' has 7 rows"),
     (lambda f: damage_episode(f, put("episode_1/observations", np.zeros((7, 2)))), "has 7 observations and 7 steps"),

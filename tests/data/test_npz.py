@@ -33,7 +33,12 @@ def test_whole_transitions_keep_every_row(tmp_path):
     following = np.roll(given["observations"], -1, axis=0)
     following[6] += 1  # a jump
     np.savez_compressed(tmp_path / "d.npz", **given, next_observations=following)
-    data = datasets.load(tmp_path / "d.npz")
+    with pytest.raises(
+        UserError, match=r"in 1 of 9 rows 'next_observations' is not the next row's .*--next-observations file"
+    ):
+        datasets.load(tmp_path / "d.npz")
+    data = datasets.load(tmp_path / "d.npz", next_observations="file")
+    assert data.notes == ("1 of 12 rows end no episode and are not followed by their successor",)
     np.testing.assert_array_equal(data.next_obs, following)
     np.testing.assert_array_equal(np.flatnonzero(data.boundary), [4, 6, 9])
     assert data.rows == 12
@@ -66,7 +71,7 @@ def test_bad_files_are_one_line(tmp_path):
     refused("'masks' is 2 at row 0", **{k: v for k, v in given.items() if k != "timeouts"}, masks=np.full(12, 2))
     refused("'masks' .* and 'timeouts' .*; leave one of them out", **given, masks=1 - given["terminals"])
     refused("'next_observations' has shape", **given, next_observations=np.zeros((12, 4)))
-    refused("cut short or damaged", **{**given, "rewards": np.array([{}] * 12)})
+    refused("'rewards' holds Python objects; store it as one float32 array", **given | {"rewards": np.array([{}] * 12)})
     np.savez(path, **given)
     path.write_bytes(path.read_bytes()[:300])
     with pytest.raises(UserError, match="cut short or damaged"):

@@ -70,9 +70,10 @@ def test_rewards_are_for_the_mean_of_the_evaluations_goals(umaze):
 def test_the_file_is_read_as_d4rls_and_keeps_every_step_at_the_goal_terminal(umaze, tmp_path):
     export.save_d4rl(umaze, tmp_path / "antmaze.hdf5")
     data = datasets.load(tmp_path / "antmaze.hdf5")
-    kept = ~umaze["timeouts"]
-    assert data.rows == kept.sum() == STEPS - 12
-    np.testing.assert_array_equal(data.next_obs, umaze["next_observations"][kept])
+    goal = umaze["terminals"]
+    kept = ~umaze["timeouts"] | goal
+    assert data.rows == kept.sum() == STEPS - 12 + (umaze["timeouts"] & goal).sum()
+    np.testing.assert_array_equal(data.next_obs[~goal[kept]], umaze["next_observations"][kept & ~goal])
     np.testing.assert_array_equal(data.mask, 1.0 - umaze["terminals"][kept])
     np.testing.assert_array_equal(rules.antmaze(data).boundary, data.boundary)
 

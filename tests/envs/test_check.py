@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fastrl.envs import check, make
+from fastrl.envs import Rescale, check, make
 from fastrl.types import Spec, Step, UserError
 
 pytestmark = pytest.mark.usefixtures("quick")
@@ -180,15 +180,39 @@ class PythonBool(Slide):
 class CopiesLeak(Slide):
     """Every copy but the first is paid what the one before it is."""
 
-    def step(self, key, state, action):
-        def leak(reward):
-            return np.append(reward[:1], reward[:-1]) if reward.ndim else reward
+    def leak(self, reward):
+        return np.append(reward[:1], reward[:-1]) if reward.ndim else reward
 
+    def step(self, key, state, action):
         def behind(reward):
             shape = jax.ShapeDtypeStruct((), jnp.float32)
-            return jax.pure_callback(leak, shape, reward, vmap_method="broadcast_all")
+            return jax.pure_callback(self.leak, shape, reward, vmap_method="broadcast_all")
 
         return self.changed(key, state, action, reward=behind)
+
+
+class CopiesShare(CopiesLeak):
+    def leak(self, reward):
+        return np.broadcast_to(reward.mean(), reward.shape)
+
+
+class DiceOfTheHost(CopiesLeak):
+    dice = np.random.default_rng(0)
+
+    def leak(self, reward):
+        return (reward + 1e-5 * self.dice.normal()).astype(np.float32)
+
+
+class MoreAmongOthers(CopiesLeak):
+    """The same whatever the others do, and another alone."""
+
+    def leak(self, reward):
+        return (1 + reward.ndim) * reward
+
+
+class OwnError(CopiesLeak):
+    def leak(self, reward):
+        raise ValueError("no such wind")
 
 
 class BelowFailure(Slide):
@@ -231,7 +255,11 @@ BROKEN = [
     (LimitTerminates, "every episode that comes to step 20, spec.horizon, terminates there; leave the time limit"),
     (StartsNowhere, "reset's obs is not finite; start"),
     (PythonBool, r"step's \['truncated'\] is the Python bool False; make it an array"),
-    (CopiesLeak, "step gives two results for the same arguments, alone and compiled among copies"),
+    (CopiesLeak, "step gives two results for the same arguments, asked twice among other copies; .* share nothing"),
+    (CopiesShare, "step gives two results for the same arguments, asked twice among other copies"),
+    (DiceOfTheHost, "step gives two results for the same arguments, asked twice among other copies"),
+    (MoreAmongOthers, "step gives two results for the same arguments, alone and compiled among copies"),
+    (OwnError, r"step fails with JaxRuntimeError \(ValueError: no such wind\)"),
     (BelowFailure, "reward is -1 at step 1, below spec.failure_reward, 0; make that"),
     (RestartsAlways, "restart resets where it should not, or not where it should; let restart"),
     (RestartIsSomethingElse, "which is called for reset, fails with TypeError"),
@@ -254,13 +282,23 @@ def test_a_breach_is_one_line_with_its_place_and_fix(broken, match):
     [
         ({"obs_size": 0}, "spec.obs_size is 0"),
         ({"action_low": (-1.0, -1.0)}, r"have shapes \(2,\) and \(\); give one number, or 1"),
-        ({"action_high": -1.0}, "the action bounds are -1.0 to -1.0"),
-        ({"action_high": float("inf")}, "make them finite"),
+        ({"action_high": -1.0}, "every action is fixed, low equals high; leave the agent one"),
+        ({"action_high": -2.0}, "action 0 has bounds -1 to -2; make low the lower one"),
+        ({"action_high": float("nan")}, "action 0 has bounds -1 to nan"),
+        ({"action_high": float("inf")}, "action 0 of 1 has no bounds and cannot be scaled"),
+        ({"action_low": -3.4e38, "action_high": 3.4e38}, "action 0 of 1 has no bounds and cannot be scaled"),
     ],
 )
 def test_a_spec_that_cannot_be_is_one_line(changes, match):
-    with pytest.raises(UserError, match=match):
-        check(Slide(dataclasses.replace(SPEC, **changes)))
+    """By `check`, and by what every run acts through."""
+    for use in (check, Rescale) if "obs_size" not in changes else (check,):
+        with pytest.raises(UserError, match=match):
+            use(Slide(dataclasses.replace(SPEC, **changes)))
+
+
+def test_an_action_with_one_number_to_choose_may_have_fixed_ones():
+    spec = dataclasses.replace(SPEC, action_size=2, action_low=(-1.0, 3.0), action_high=(1.0, 3.0))
+    check(Slide(spec))
 
 
 def test_the_reset_inside_gymnaxs_step_is_found():

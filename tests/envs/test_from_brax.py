@@ -53,7 +53,11 @@ def test_every_step_is_braxs_to_the_bit_without_a_reset():
     [
         ("brax:antt", {}, "unknown brax environment 'antt'; did you mean 'ant'"),
         ("brax:ant", {"backend": "sprng"}, "unknown brax backend 'sprng'; did you mean 'spring'"),
-        ("brax:swimmer", {"backend": "mjx"}, "brax:swimmer cannot be made on backend 'mjx': Unsupported backend: mjx."),
+        (
+            "brax:swimmer",
+            {"backend": "mjx"},
+            "cannot be made on backend 'mjx': ValueError: Unsupported backend: mjx.",
+        ),
         ("brax:ant", {"bakend": "spring"}, "no option 'bakend': did you mean 'backend'"),
     ],
 )
@@ -72,7 +76,7 @@ def test_a_task_that_brax_cannot_step_is_one_line():
     env = Brax(Spec("brax:swimmer", 4, 1, 1000, backend="brax generalized"), Broken())
     state = brax_envs.State(None, jnp.zeros(4), jnp.zeros(()), jnp.zeros(()))
     with pytest.raises(
-        UserError, match=r"brax:swimmer cannot be stepped on brax generalized: clip\(\) got an unexpect"
+        UserError, match=r"brax:swimmer cannot be stepped on brax generalized: TypeError: clip\(\) got an unexpect"
     ):
         env.step(jax.random.key(0), state, jnp.zeros(1))
 
