@@ -22,6 +22,8 @@ PARTS: dict[str, list[list[str]]] = {
 
 def run(what: str, launches: int) -> int:
     """Runs one part or `all`; returns an exit code."""
+    if what == "compile":
+        raise UserError("compile comes first and has options of its own; fastrl bench compile --help lists them")
     if what != "all" and what not in PARTS:
         raise UserError(f"unknown benchmark {what!r}; name one of {', '.join([*PARTS, 'all'])}")
     if launches <= 0:

@@ -219,8 +219,14 @@ def demo(words: Sequence[str]) -> int:
 
 def bench(words: Sequence[str]) -> int:
     """Speed of this machine, as JSON lines."""
+    if words[:1] == ["compile"]:
+        from fastrl.benchmarks import compile as ahead_of_time
+
+        return ahead_of_time.main(words[1:])
     parser = _parser(
-        "bench", "Measures learner, whole loop, memory and environments on this machine; prints JSON lines."
+        "bench",
+        "Measures learner, whole loop, memory and environments on this machine; prints JSON lines.\n"
+        "fastrl bench compile --help: programs compiled for an H100 or a TPU, on a machine without one.",
     )
     parser.add_argument(
         "what", nargs="?", default="all", metavar="WHAT", help="learner, loop, memory, environments (default: all)"
