@@ -20,6 +20,8 @@ def used(name: str, options: RunOptions, overrides: Mapping[str, Any], phases: S
 
     `options` as they were given, `name` the recipe's; `started`: an agent replaced the offline phase.
     """
+    if not phases:
+        return
     who = f"{name} --from an agent" if started else name
     configs = [phase.config for phase in phases]
     for option, value in overrides.items():
