@@ -26,7 +26,7 @@ def used(name: str, options: RunOptions, overrides: Mapping[str, Any], phases: S
     configs = [phase.config for phase in phases]
     for option, value in overrides.items():
         has(who, [type(config) for config in configs], [option])
-        if not any(getattr(config, option, _ABSENT) in (value,) for config in configs):
+        if not any(hasattr(config, option) and getattr(config, option) in (value,) for config in configs):
             raise UserError(
                 f"{option} belongs to the algorithm; write it into its configuration, "
                 f"{type(configs[-1]).__name__}({option}={value!r})"
@@ -44,9 +44,6 @@ def used(name: str, options: RunOptions, overrides: Mapping[str, Any], phases: S
     if options.pretrainer not in (None, *offline):
         raise UserError(f"{who} is not pre-trained by {options.pretrainer}; leave --pretrainer out (it is wsrl's)")
     _retention(who, options, online)
-
-
-_ABSENT = object()
 
 
 def has(who: str, kinds: Sequence[type[ActorCritic]], options: Iterable[str]) -> None:
