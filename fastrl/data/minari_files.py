@@ -17,7 +17,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from fastrl.data import flatten, hdf5, links, rows, validate
+from fastrl.data import flatten, hdf5, rows, validate
 from fastrl.data.rows import Rows
 from fastrl.envs import spaces
 from fastrl.types import UserError
@@ -88,7 +88,6 @@ def digest(folder: Path) -> str:
 def read(folder: Path, order: tuple[str, ...]) -> Rows:
     """All episodes of a dataset, one after the other; `order` as in `fastrl.data.flatten`."""
     where, number = str(folder), None
-    links.check(folder)
     parts: list[Rows] = []
     try:
         metadata = json.loads((folder / "metadata.json").read_bytes())

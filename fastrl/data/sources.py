@@ -11,7 +11,7 @@ from typing import Literal
 
 import h5py
 
-from fastrl.data import cache, d4rl, minari_files, npz, robomimic, rows
+from fastrl.data import cache, d4rl, links, minari_files, npz, robomimic, rows
 from fastrl.data.rows import SUPPORTED, Rows
 from fastrl.data.successors import Successors
 from fastrl.data.validate import Bounds
@@ -82,7 +82,7 @@ class Source:
         if not path.exists() and minari_files.ID.fullmatch(str(self.ref)):
             path = minari_files.fetch(str(self.ref), None if self.root is None else Path(self.root), self.download)
         if path.is_dir() and (folder := minari_files.home(path)) is not None:
-            return "minari", folder
+            return "minari", _own(folder)
         start = rows.start(path)
         if start.startswith(b"PK"):
             return "npz", path
@@ -91,7 +91,7 @@ class Source:
         if not h5py.is_hdf5(path):
             raise UserError(f"{path}: is not an HDF5 file; {SUPPORTED}")
         if path.name == "main_data.hdf5" and (folder := minari_files.home(path)) is not None:
-            return "minari", folder
+            return "minari", _own(folder)
         return ("robomimic" if not self.group and robomimic.recognised(path) else "d4rl"), path
 
     def _digest(self, kind: Format, path: Path) -> str:
@@ -121,6 +121,12 @@ class Source:
         if kind == "npz":
             return npz.read(path, horizon, self.next_observations, bounds), sha256
         return d4rl.read(path, self.group, horizon, self.next_observations, bounds), sha256
+
+
+def _own(folder: Path) -> Path:
+    """A Minari dataset's folder, once no link leads out of it."""
+    links.check(folder)
+    return folder
 
 
 def _files(path: Path) -> list[Path]:

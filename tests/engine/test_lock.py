@@ -37,6 +37,7 @@ def test_a_child_does_not_keep_it(tmp_path):
         child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, close_fds=False)
     with lock.hold(tmp_path):
         child.communicate(b"\n")
+    assert child.returncode == 0
 
 
 def test_a_file_system_without_locks_has_none(tmp_path, monkeypatch):
@@ -44,8 +45,8 @@ def test_a_file_system_without_locks_has_none(tmp_path, monkeypatch):
         raise OSError(errno.ENOLCK, "No locks available")
 
     monkeypatch.setattr(fcntl, "flock", flock)
-    with lock.hold(tmp_path):
-        pass
+    with lock.hold(tmp_path), lock.hold(tmp_path):
+        assert (tmp_path / lock.LOCK).is_file()
 
 
 def test_a_folder_that_cannot_be_written_is_one_line(tmp_path):
