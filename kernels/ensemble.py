@@ -24,19 +24,17 @@ def ensemble_dense_shared_reference(x: jax.Array, kernel: jax.Array, bias: jax.A
     return jnp.einsum("bi,nih->nbh", x, kernel) + bias[:, None, :]
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(3, 4, 5))
+@functools.partial(jax.custom_vjp, nondiff_argnums=(3, 4))
 def ensemble_dense_shared_pallas(
     x: jax.Array,
     kernel: jax.Array,
     bias: jax.Array,
     rows: int = 64,
-    compiler_params: Any = None,
     interpret: bool = False,
 ) -> jax.Array:
     """The same as one kernel, a member and `rows` rows a program; gradients are those of the GEMM.
 
     Rows and inputs are padded to what a tensor core multiplies (powers of two from 16); H must be one.
-    `compiler_params` are Pallas's: None on a TPU, Triton's on a GPU.
     """
     members, inputs, width = kernel.shape
     count = -(-x.shape[0] // rows)
@@ -52,7 +50,6 @@ def ensemble_dense_shared_pallas(
             pl.BlockSpec((1, 1, width), lambda n, i: (n, 0, 0)),
         ],
         out_specs=pl.BlockSpec((1, rows, width), lambda n, i: (n, i, 0)),
-        compiler_params=compiler_params,
         interpret=interpret,
     )(x_padded, jnp.pad(kernel, ((0, 0), (0, depth - inputs), (0, 0))), bias[:, None])
     return y[:, : x.shape[0]]
@@ -64,14 +61,12 @@ def _kernel(x: Any, kernel: Any, bias: Any, y: Any) -> None:
 
 
 def _forward(
-    x: jax.Array, kernel: jax.Array, bias: jax.Array, rows: int, compiler_params: Any, interpret: bool
+    x: jax.Array, kernel: jax.Array, bias: jax.Array, rows: int, interpret: bool
 ) -> tuple[jax.Array, tuple[jax.Array, ...]]:
-    return ensemble_dense_shared_pallas(x, kernel, bias, rows, compiler_params, interpret), (x, kernel, bias)
+    return ensemble_dense_shared_pallas(x, kernel, bias, rows, interpret), (x, kernel, bias)
 
 
-def _backward(
-    rows: int, compiler_params: Any, interpret: bool, inputs: tuple[jax.Array, ...], cotangent: jax.Array
-) -> tuple[jax.Array, ...]:
+def _backward(rows: int, interpret: bool, inputs: tuple[jax.Array, ...], cotangent: jax.Array) -> tuple[jax.Array, ...]:
     return jax.vjp(ensemble_dense_shared, *inputs)[1](cotangent)
 
 

@@ -66,13 +66,9 @@ def adam_polyak_pallas(
     target: jax.Array,
     scalars: Scalars,
     rows: int = 32,
-    compiler_params: Any = None,
     interpret: bool = False,
 ) -> Updated:
-    """The same as one kernel over flat blocks of [rows, 128]; the inputs' memory takes the results.
-
-    `compiler_params` are Pallas's: None on a TPU, Triton's on a GPU.
-    """
+    """The same as one kernel over flat blocks of [rows, 128]; the inputs' memory takes the results."""
     block = rows * LANES
     count = -(-param.size // block)
 
@@ -90,7 +86,6 @@ def adam_polyak_pallas(
         in_specs=[pl.BlockSpec((8, LANES), lambda i: (0, 0)), *[piece] * 5],
         out_specs=[piece] * 4,
         input_output_aliases={1: 0, 3: 1, 4: 2, 5: 3},
-        compiler_params=compiler_params,
         interpret=interpret,
     )(table, *inputs)
     return Updated(*(x.reshape(-1)[: param.size].reshape(param.shape) for x in results))

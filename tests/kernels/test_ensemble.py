@@ -16,7 +16,7 @@ def test_the_three_forms_agree_in_values_and_gradients(rows):
     forms = (
         ensemble.ensemble_dense_shared_reference,
         ensemble.ensemble_dense_shared,
-        lambda *args: ensemble.ensemble_dense_shared_pallas(*args, 16, None, True),
+        lambda *args: ensemble.ensemble_dense_shared_pallas(*args, 16, True),
     )
 
     def loss(form):
