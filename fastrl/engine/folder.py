@@ -75,7 +75,7 @@ def _check(folder: Path, resume: Resume) -> None:
     if resume is True and not _there(folder):
         runs = [path.parent.name for path in folder.absolute().parent.glob("*/config.json")]
         near = difflib.get_close_matches(folder.absolute().name, runs, n=1, cutoff=0.4)
-        hint = f"did you mean {folder.parent / near[0]}?" if near else f"{folder.parent} has no run of a similar name;"
+        hint = f"did you mean {folder.parent / near[0]}?" if near else f"{folder.parent} has no run of a similar name"
         raise UserError(f"--resume: there is no run in {folder}; {hint} (--resume auto starts one)")
 
 
