@@ -83,7 +83,7 @@ def loop(report: Report) -> None:
 
 def options(dry: bool) -> dict[str, Any]:
     """Networks of the whole loop: the paper's, or toys."""
-    return {**TINY, "utd": 2, "cql_actions": 2, "backup_actions": 2} if dry else {}
+    return {**TINY, "utd": 2, "backup_actions": 2} if dry else {}
 
 
 def _loop(report: Report, task: str, seeds: int) -> Job:
