@@ -100,6 +100,8 @@ def load(path: str | Path) -> Agent:
     template = jax.eval_shape(lambda: jax.lax.map(algorithm.init, jax.random.split(jax.random.key(0), seeds)))
     damage: list[str] = []
     restored = Checkpoints(home / "checkpoints").restore(lambda meta: template, damage.append)
+    if damage:  # an older save is another agent
+        raise UserError(f"{home}: the agent's {damage[0].partition(';')[0]}; save it again, or copy it from elsewhere")
     if restored is None:
         raise UserError(f"{home} holds no checkpoint of the agent; save it again")
     agent = Agent(config, spec, restored.carry, (float(scale), float(bias)))

@@ -90,6 +90,15 @@ def test_what_is_no_agent_is_one_line(agent, tmp_path):
         assert "\n" not in str(caught.value)
 
 
+def test_an_older_save_does_not_stand_in_for_a_damaged_agent(agent, tmp_path):
+    agent.save(tmp_path)
+    agent.save(tmp_path)
+    largest = max((tmp_path / "checkpoints/2").rglob("*"), key=lambda path: path.stat().st_size)
+    largest.write_bytes(bytes(largest.stat().st_size))
+    with pytest.raises(UserError, match=r"the agent's checkpoint 2: .* is damaged; save it again"):
+        agents.load(tmp_path)
+
+
 def test_an_agent_can_be_saved_again(agent, tmp_path):
     agent.save(tmp_path)
     other = dataclasses.replace(agent, state=jax.tree.map(lambda x: x + 1, agent.state))
