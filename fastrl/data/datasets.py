@@ -87,9 +87,10 @@ class Dataset:
         for key in arrays.keys() & {"mask", "boundary"}:
             validate.binary(name, key, arrays[key])
         arrays["action"] = validate.unit_actions(name, "action", arrays["action"])
-        unsaid = int((_ends(arrays) & ~_said(arrays)).sum()) if boundary is not None else 0
+        ends = _ends(arrays)
+        unsaid = int((ends & ~_said(arrays)).sum()) if boundary is not None else 0
         note = f"{unsaid} of {len(arrays['obs'])} rows end no episode and are not followed by their successor"
-        arrays["boundary"] = _ends(arrays)
+        arrays["boundary"] = ends
         return cls(**arrays, name=name, sha256=_digest(arrays), notes=(note,) if unsaid else ())  # type: ignore[arg-type]
 
 

@@ -5,6 +5,7 @@ Knows no file format and no dataset; `where` is a file's path or the name of arr
 
 import numpy as np
 
+from fastrl.envs import spaces
 from fastrl.types import UserError
 
 Bounds = tuple[float | tuple[float, ...], float | tuple[float, ...]]
@@ -104,7 +105,7 @@ def unit_actions(where: str, key: str, array: np.ndarray, bounds: Bounds | None 
                 f"{where}: '{key}' leaves the environment's bounds at row {row}: {array[row].tolist()}; "
                 "leave --actions out"
             )
-        array = (2 * (array - low) / (high - low) - 1).astype(np.float32)
+        array = spaces.to_unit(array, low, high)
     good = (np.abs(array) <= 1.0 + TOLERANCE).all(axis=1)
     if not good.all():
         row = int(np.argmin(good))
