@@ -3,8 +3,8 @@ PYTHON ?= python3
 VENV := .venv$(if $(filter-out python3,$(PYTHON)),-$(notdir $(PYTHON)))
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
-FAST := tests/networks tests/data/test_replay.py tests/data/test_returns.py tests/data/test_rules.py \
-	tests/test_layout.py tests/test_launch.py tests/test_options.py tests/test_presets.py
+FAST := tests/networks tests/replay/test_ring.py tests/replay/test_returns.py tests/data/test_rules.py \
+	tests/test_layout.py tests/test_launch.py tests/cli/test_options.py tests/test_presets.py
 FRESH := build/fresh
 
 .PHONY: demo test check wheel bench

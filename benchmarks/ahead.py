@@ -22,7 +22,8 @@ from fastrl.engine import enter, scan
 from fastrl.engine.run import upload
 from fastrl.envs import host
 from fastrl.errors import UserError
-from fastrl.recipes import names, plan
+from fastrl.planning import plan
+from fastrl.recipes import names
 
 STEPS = 200_000  # also rows of each seed's ring
 DATA = 10_000  # random rows that stand for the dataset of a recipe that needs one

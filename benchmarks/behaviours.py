@@ -20,10 +20,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from fastrl import agent as agents
 from fastrl import api, envs
-from fastrl.engine.collect import collect
-from fastrl.recipes import agent as agents
-from fastrl.recipes.behaviour import Behaviour, Snapshot
+from fastrl.collect.collect import collect
+from fastrl.collect.levels import Behaviour, Snapshot
 
 AGES = {
     "ant": (40_800, 98_400, 152_800, 293_600, 900_800),

@@ -12,7 +12,7 @@ from fastrl.algorithms.build import build
 from fastrl.benchmarks import learner
 from fastrl.benchmarks.card import Job, Report, in_turn, seconds
 from fastrl.config import CQL, IQL, SAC, ActorCritic
-from fastrl.engine import manifest
+from fastrl.runs import manifest
 from fastrl.types import Spec
 
 PRECISIONS = {"highest": "float32", "tensorfloat32": "TF32"}

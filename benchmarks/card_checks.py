@@ -15,11 +15,11 @@ from fastrl.benchmarks.card import Report
 from fastrl.benchmarks.card_speed import options
 from fastrl.benchmarks.memory import size
 from fastrl.config import RunOptions
-from fastrl.engine import manifest
 from fastrl.engine import run as engine
-from fastrl.engine.progress import Progress
+from fastrl.planning import plan as plans
 from fastrl.recipes import names
-from fastrl.recipes import plan as plans
+from fastrl.runs import manifest
+from fastrl.runs.progress import Progress
 
 TASK = "pointmaze-medium"
 MOST = 40  # kernels that are listed

@@ -10,8 +10,8 @@ import os
 import re
 from collections.abc import Sequence
 
+from fastrl.cli.options import Parser
 from fastrl.errors import UserError
-from fastrl.options import Parser
 
 EXTRAS = {"cuda13": "a few GB", "tpu": "700 MB"}
 """The extra of jax that brings each compiler, and about how much it installs."""

@@ -23,7 +23,7 @@ import numpy as np
 
 from fastrl.data import datasets, export, sources
 from fastrl.data.datasets import Dataset
-from fastrl.engine import manifest
+from fastrl.runs import manifest
 from fastrl.types import UserError
 
 ROWS, BLOCK = 500, 512

@@ -19,8 +19,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from fastrl.engine import manifest
-from fastrl.engine.checkpoint import MANIFEST
+from fastrl.runs import manifest
+from fastrl.runs.checkpoint import MANIFEST
 
 STAGES = ("pretrain", "warmup", "finetune", "save")
 ENV, ROWS = "probe-truncation", 2_000

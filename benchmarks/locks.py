@@ -16,8 +16,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from fastrl.engine import manifest
-from fastrl.engine.checkpoint import MANIFEST
+from fastrl.runs import manifest
+from fastrl.runs.checkpoint import MANIFEST
 
 WORDS = [
     *("run", "sac", "--env", "probe-constant", "--seeds", "1", "--actor-hidden", "8", "--critic-hidden", "8"),

@@ -20,11 +20,11 @@ import jax
 import jax.numpy as jnp
 
 from fastrl.config import RunOptions
-from fastrl.data import replay
 from fastrl.engine import enter, scan, seeds
+from fastrl.planning import plan as plans
+from fastrl.planning.plan import Request
 from fastrl.recipes import names
-from fastrl.recipes import plan as plans
-from fastrl.recipes.plan import Request
+from fastrl.replay import ring as replay
 
 LENGTH = 20  # steps of one call
 ROUNDS = 5

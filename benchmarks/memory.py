@@ -11,7 +11,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from fastrl.cli import prepare
+from fastrl.cli.main import prepare
 
 if __name__ == "__main__":
     prepare()
@@ -24,9 +24,9 @@ from fastrl.config import RunOptions
 from fastrl.data.datasets import Dataset
 from fastrl.engine import enter, scan, seeds
 from fastrl.engine.run import upload
+from fastrl.planning import plan as plans
+from fastrl.planning.plan import Request
 from fastrl.recipes import names
-from fastrl.recipes import plan as plans
-from fastrl.recipes.plan import Request
 
 ROWS = 1_000_000
 DATA = 100_000

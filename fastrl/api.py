@@ -10,25 +10,26 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from fastrl import agent as agents
 from fastrl import presets
+from fastrl.agent import Agent
 from fastrl.config import ActorCritic, describe
 from fastrl.data.datasets import Dataset
 from fastrl.data.sources import Source
 from fastrl.engine import evaluate as evaluation
-from fastrl.engine import folder, seeds
 from fastrl.engine import run as engine
-from fastrl.engine.enter import Plan
-from fastrl.engine.folder import Resume
+from fastrl.engine import seeds
 from fastrl.engine.phase import Phase
-from fastrl.engine.progress import Progress
+from fastrl.engine.plan import Plan
 from fastrl.envs import host
-from fastrl.recipes import agent as agents
+from fastrl.planning import plan as plans
+from fastrl.planning.builder import Builder
+from fastrl.planning.plan import Request
 from fastrl.recipes import names
-from fastrl.recipes import plan as plans
-from fastrl.recipes.agent import Agent
-from fastrl.recipes.builder import Builder
-from fastrl.recipes.plan import Request
 from fastrl.recipes.wsrl import adopt_all
+from fastrl.runs import folder
+from fastrl.runs.folder import Resume
+from fastrl.runs.progress import Progress
 from fastrl.types import Environment, Spec
 
 
@@ -188,7 +189,7 @@ def _run(request: Request, plan: Plan, path: Path | None, progress: Progress | N
     if path is not None:
         agent.save(path / "agent")
         if plan.env is not None:
-            from fastrl.engine import report  # matplotlib, only where a picture is drawn
+            from fastrl.reports import report
 
             report.write_report(path)
     returns, metrics = _arrays(outcome.rows, last.name)

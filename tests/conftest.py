@@ -12,13 +12,13 @@ from jax.experimental.compilation_cache import compilation_cache
 
 from fastrl import envs
 from fastrl.data.datasets import Dataset
-from fastrl.engine import manifest
 from fastrl.engine import run as engine
-from fastrl.engine.enter import Plan
-from fastrl.engine.preempt import StopRequest
-from fastrl.engine.progress import Progress
+from fastrl.engine.plan import Plan
+from fastrl.planning import plan as plans
 from fastrl.recipes import names
-from fastrl.recipes import plan as plans
+from fastrl.runs import manifest
+from fastrl.runs.preempt import StopRequest
+from fastrl.runs.progress import Progress
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_debug_key_reuse", True)

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import fastrl
-from fastrl.engine import manifest
-from fastrl.engine.progress import Progress
+from fastrl.runs import manifest
+from fastrl.runs.progress import Progress
 
 pytestmark = pytest.mark.usefixtures("quick")
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import jax
 import pytest
 
-from fastrl import cli
 from fastrl.benchmarks import ahead, hlo, suite
 from fastrl.benchmarks import compile as command
+from fastrl.cli import main as cli
 from fastrl.errors import UserError
-from fastrl.recipes import plan
+from fastrl.planning import plan
 
 RESULTS = Path(__file__).parents[1] / "benchmarks" / "results" / "compile.jsonl"
 

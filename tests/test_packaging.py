@@ -68,7 +68,7 @@ def test_the_sdist_can_be_tested(dist):
     (path,) = dist.glob("*.tar.gz")
     with tarfile.open(path) as sdist:
         names = {name.partition("/")[2] for name in sdist.getnames()}
-    for file in ("tests/conftest.py", "tests/data/test_replay.py", "envs/maze.py", "kernels/update.py", "Makefile"):
+    for file in ("tests/conftest.py", "tests/replay/test_ring.py", "envs/maze.py", "kernels/update.py", "Makefile"):
         assert file in names
     assert {path.name for path in ROOT.glob("*.md")} <= names
     assert not any("__pycache__" in name for name in names)

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from fastrl import cli, presets
+from fastrl import presets
+from fastrl.cli import main as cli
+from fastrl.cli.options import Parser
 from fastrl.config import ALGORITHMS
 from fastrl.envs import known
-from fastrl.options import Parser
 
 ROOT = Path(__file__).parents[1]
 PAGES = ("README.md", "ARCHITECTURE.md", "PAPERS.md", "CONTRIBUTING.md", "CHANGELOG.md", "benchmarks/README.md")

@@ -7,7 +7,7 @@ import fastrl
 from fastrl import words
 from fastrl.config import ALGORITHMS, RunOptions
 from fastrl.errors import UserError, unknown
-from fastrl.recipes.plan import PARAMETERS, split_options
+from fastrl.planning.plan import PARAMETERS, split_options
 
 OPTIONS = {field.name for kind in (RunOptions, *ALGORITHMS.values()) for field in dataclasses.fields(kind)}
 

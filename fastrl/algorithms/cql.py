@@ -22,8 +22,7 @@ from fastrl.algorithms.sac import (
 )
 from fastrl.algorithms.schedule import updates
 from fastrl.config import CQL, CalQL
-from fastrl.networks import critic as critics
-from fastrl.networks import policy
+from fastrl.networks import critics, policy
 from fastrl.types import Algorithm, Key, Metrics, Spec, Transition
 
 

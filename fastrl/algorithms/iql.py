@@ -14,8 +14,8 @@ from fastrl.algorithms import losses, rows
 from fastrl.algorithms.optimizer import AdamState, adam
 from fastrl.algorithms.schedule import Steps, updates
 from fastrl.config import IQL
-from fastrl.networks import critic as critics
-from fastrl.networks import mlp, policy
+from fastrl.networks import critics, policy
+from fastrl.networks import trunk as mlp
 from fastrl.types import Algorithm, Key, Metrics, Spec, Transition
 
 

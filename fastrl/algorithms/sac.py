@@ -14,8 +14,7 @@ from fastrl.algorithms import losses, rows
 from fastrl.algorithms.optimizer import AdamState, Optimizer, adam
 from fastrl.algorithms.schedule import Steps, updates
 from fastrl.config import SAC, ActorCritic
-from fastrl.networks import critic as critics
-from fastrl.networks import policy
+from fastrl.networks import critics, policy
 from fastrl.types import Algorithm, Key, Metrics, Spec, Transition, UserError
 
 

@@ -1,6 +1,6 @@
 """What the papers do to the data of a domain before they learn from it (WSRL's released code). Knows no file.
 
-Rewards here are raw, before any scale and bias. Returns follow from the rows: `fastrl.data.returns`.
+Rewards here are raw, before any scale and bias. Returns follow from the rows: `fastrl.replay.returns`.
 """
 
 import dataclasses

@@ -7,39 +7,15 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from fastrl.data import episodes, replay
-from fastrl.data.datasets import Dataset
 from fastrl.engine import health, scan, seeds
-from fastrl.engine.phase import Carry, Phase, SeedState
-from fastrl.engine.rollout import Task
-from fastrl.types import Environment, Key, State
+from fastrl.engine.phase import Carry, SeedState
+from fastrl.engine.plan import Plan
+from fastrl.replay import episodes
+from fastrl.replay import ring as replay
+from fastrl.types import Key, State
 
 ENTRY = 2_000_000
 """Folded into a seed's key, plus the phase's number, for what a boundary draws: fresh networks, first episodes."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Plan:
-    """A run, resolved: what the phases are and what they share. Plain Python, nothing traced yet."""
-
-    phases: tuple[Phase, ...]
-    task: Task
-    env: Environment | None  # for evaluation; None evaluates nothing
-    dataset: Dataset | None
-    seeds: int
-    seed: int
-    capacity: int  # rows of the ring of each seed
-    eval_every: int  # steps
-    eval_episodes: int
-    chunk: int
-    checkpoint_minutes: float
-    side_by_side: bool
-    freeze: bool  # a seed whose numbers stop being finite, instead of ending the run
-    start: State | None  # agents [S] to start from
-
-    def iterations(self, phase: Phase) -> int:
-        """Steps of the scan: environments step together, gradients one by one."""
-        return phase.steps // self.task.num_envs if phase.online else phase.steps
 
 
 def enter(plan: Plan, number: int) -> Callable[..., Carry]:

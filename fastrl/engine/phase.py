@@ -6,10 +6,10 @@ from typing import Any, Literal
 
 import jax
 
-from fastrl.data.episodes import OpenEpisodes
-from fastrl.data.replay import Ring
 from fastrl.engine.health import Health
 from fastrl.envs.wrappers import VectorState
+from fastrl.replay.episodes import OpenEpisodes
+from fastrl.replay.ring import Ring
 from fastrl.types import Algorithm, Key, State
 
 

@@ -6,9 +6,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from fastrl.data import episodes, replay
 from fastrl.engine.phase import Phase, SeedState
 from fastrl.envs.wrappers import Outcome, Vector
+from fastrl.replay import episodes
+from fastrl.replay import ring as replay
 from fastrl.types import Key, Spec, State, Transition
 
 ACTION_LIMIT = 1.0 - 1e-5

@@ -14,16 +14,17 @@ import jax.numpy as jnp
 import numpy as np
 
 from fastrl import launch
-from fastrl.data import replay
 from fastrl.engine import enter as boundary
-from fastrl.engine import evaluate, folder, health, results, scan, seeds
-from fastrl.engine.checkpoint import Checkpoints
-from fastrl.engine.enter import Plan
-from fastrl.engine.log import MetricsLog
+from fastrl.engine import evaluate, health, scan, seeds
 from fastrl.engine.phase import Carry, Phase
-from fastrl.engine.preempt import StopRequest
-from fastrl.engine.progress import Progress
+from fastrl.engine.plan import Plan
 from fastrl.envs import host
+from fastrl.replay import ring as replay
+from fastrl.runs import folder, log
+from fastrl.runs.checkpoint import Checkpoints
+from fastrl.runs.log import MetricsLog
+from fastrl.runs.preempt import StopRequest
+from fastrl.runs.progress import Progress
 from fastrl.types import Algorithm, UserError
 
 
@@ -242,8 +243,8 @@ class Driver:
         last = next((row for row in reversed(self.rows) if row["kind"] == "eval"), None)
         if last is None:
             return ""
-        name = results.measure([last])
-        return f"{results.QUANTITIES[name]} {np.nanmean(np.asarray(last[name], float)):.2f}"
+        name = log.measure([last])
+        return f"{log.QUANTITIES[name]} {np.nanmean(np.asarray(last[name], float)):.2f}"
 
     def _timing(self, number: int) -> dict[str, Any]:
         if len(self.timing) <= number:

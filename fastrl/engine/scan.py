@@ -11,10 +11,11 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from fastrl.data import mixtures, replay
 from fastrl.engine import health, rollout, seeds
 from fastrl.engine.phase import Carry, Phase, SeedState
 from fastrl.engine.rollout import Task
+from fastrl.replay import draws as mixtures
+from fastrl.replay import ring as replay
 from fastrl.types import Key, Metrics, State
 
 

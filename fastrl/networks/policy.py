@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from fastrl.config import ActorCritic
-from fastrl.networks import mlp
+from fastrl.networks import trunk as mlp
 from fastrl.types import Key
 
 STD_RANGE = (1e-5, 10.0)  # WSRL clips the std, not its logarithm

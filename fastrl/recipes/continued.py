@@ -1,7 +1,7 @@
 """Cal-QL, CQL and IQL continued online with their own loss: what WSRL is compared with (figures 2, 7 and 9)."""
 
 from fastrl.engine.phase import Phase
-from fastrl.recipes.builder import Builder
+from fastrl.planning.builder import Builder
 
 
 def _continued(builder: Builder, name: str, **recipe: object) -> list[Phase]:

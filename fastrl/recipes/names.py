@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 from fastrl.engine.phase import Phase
 from fastrl.errors import unknown
+from fastrl.planning.builder import Builder
 from fastrl.presets import RECIPES
-from fastrl.recipes.builder import Builder
 from fastrl.recipes.continued import calql, cql, iql
 from fastrl.recipes.scratch import rlpd, sac
 from fastrl.recipes.wsrl import wsrl

@@ -2,7 +2,7 @@
 
 from fastrl import presets
 from fastrl.engine.phase import Phase
-from fastrl.recipes.builder import Builder
+from fastrl.planning.builder import Builder
 
 RLPD_RATIO = 0.5
 

@@ -3,7 +3,7 @@
 from fastrl import presets
 from fastrl.algorithms.transfer import adopt
 from fastrl.engine.phase import Phase
-from fastrl.recipes.builder import Builder
+from fastrl.planning.builder import Builder
 
 INITIALISERS = {
     "calql": {},

@@ -8,7 +8,7 @@ import pytest
 from fastrl.algorithms import sac
 from fastrl.algorithms.optimizer import AdamState
 from fastrl.config import SAC
-from fastrl.networks import critic as critics
+from fastrl.networks import critics
 from fastrl.types import UserError
 
 td_target = jax.jit(sac.td_target, static_argnums=(0, 4))

@@ -5,7 +5,7 @@ import pytest
 
 from fastrl.data import rules
 from fastrl.data.datasets import Dataset
-from fastrl.data.returns import monte_carlo
+from fastrl.replay.returns import monte_carlo
 from fastrl.types import UserError
 
 

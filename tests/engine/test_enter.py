@@ -4,8 +4,8 @@ import jax
 import numpy as np
 import pytest
 
-from fastrl.engine import manifest
 from fastrl.engine.enter import template
+from fastrl.runs import manifest
 
 pytestmark = pytest.mark.usefixtures("quick")
 

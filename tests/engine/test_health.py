@@ -8,11 +8,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fastrl.engine import experience, health, manifest, plot, report
-from fastrl.engine.progress import Progress
-from fastrl.engine.results import load
+from fastrl.collect import experience
+from fastrl.engine import health
 from fastrl.engine.run import Diverged
 from fastrl.envs import TimeLimit
+from fastrl.reports import plot, report
+from fastrl.reports.results import load
+from fastrl.runs import manifest
+from fastrl.runs.progress import Progress
 from fastrl.types import Spec, Step, UserError
 
 pytestmark = pytest.mark.usefixtures("quick")

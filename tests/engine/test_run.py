@@ -9,9 +9,9 @@ import jax
 import numpy as np
 import pytest
 
-from fastrl.engine import manifest
-from fastrl.engine.progress import Progress
 from fastrl.engine.run import Interrupted, divisor, upload
+from fastrl.runs import manifest
+from fastrl.runs.progress import Progress
 from fastrl.types import UserError
 
 pytestmark = pytest.mark.usefixtures("quick")

@@ -6,7 +6,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fastrl.data import episodes, replay
 from fastrl.engine import health, scan
 from fastrl.engine.enter import template
 from fastrl.engine.phase import Phase, SeedState
@@ -14,6 +13,8 @@ from fastrl.engine.rollout import Task
 from fastrl.engine.run import Driver, upload
 from fastrl.envs import TimeLimit, make
 from fastrl.envs.probe import Probe
+from fastrl.replay import episodes
+from fastrl.replay import ring as replay
 from fastrl.types import Algorithm, Spec
 
 pytestmark = pytest.mark.usefixtures("quick")

@@ -8,10 +8,10 @@ import pytest
 
 import fastrl
 from fastrl import envs
-from fastrl.engine import manifest
-from fastrl.engine.progress import Progress
 from fastrl.envs import Rescale, Vector, host
 from fastrl.envs.wrappers import ACTION_LIMIT
+from fastrl.runs import manifest
+from fastrl.runs.progress import Progress
 from fastrl.types import UserError
 
 pytestmark = pytest.mark.usefixtures("quick")

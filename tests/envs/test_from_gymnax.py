@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 import fastrl
-from fastrl.engine.progress import Progress
 from fastrl.envs.wrappers import Timed
+from fastrl.runs.progress import Progress
 from fastrl.types import UserError
 
 TASKS = ["Pendulum-v1", "MountainCarContinuous-v0", "Reacher-misc", "Swimmer-misc", "PointRobot-misc"]

@@ -2,8 +2,8 @@ import jax
 import numpy as np
 import pytest
 
-from fastrl.data import replay
 from fastrl.engine.run import upload
+from fastrl.replay import ring as replay
 
 pytestmark = pytest.mark.usefixtures("quick")
 

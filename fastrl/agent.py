@@ -1,0 +1,112 @@
+"""An agent apart from its run: options, sizes and state, in a folder of its own with checksums."""
+
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from fastrl import config as configs
+from fastrl.algorithms.build import build
+from fastrl.data import links
+from fastrl.runs import folder, lock, manifest
+from fastrl.runs.checkpoint import Checkpoints
+from fastrl.types import Algorithm, Key, Spec, State, UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class Agent:
+    """A (pre-)trained actor-critic of one or several seeds."""
+
+    config: configs.ActorCritic
+    spec: Spec
+    state: State  # every leaf [S, ...]
+    reward: tuple[float, float] = (1.0, 0.0)  # scale and bias of the rewards that its values are of
+
+    @property
+    def seeds(self) -> int:
+        """How many agents this is."""
+        return int(jax.tree.leaves(self.state)[0].shape[0])
+
+    @property
+    def algorithm(self) -> Algorithm:
+        """The three functions of this agent's algorithm."""
+        return build(self.config, self.spec, None)
+
+    def act(self, obs: Any, seed: int = 0) -> np.ndarray:
+        """Deterministic action `[..., A]` in [-1, 1] of one seed's policy for observations `[..., O]`."""
+        state = jax.tree.map(lambda x: x[seed], self.state)
+        return np.asarray(self.algorithm.act(state, jnp.asarray(obs, jnp.float32), jax.random.key(0), False))
+
+    def sampler(self, seed: int = 0) -> Callable[[jax.Array, Key], jax.Array]:
+        """`(observations [..., O], key) -> actions [..., A]` in [-1, 1], drawn from one seed's policy; traceable."""
+        state = jax.tree.map(lambda x: x[seed], self.state)
+        return lambda obs, key: self.algorithm.act(state, obs, key, True)
+
+    def for_seeds(self, seeds: int) -> State:
+        """States of `seeds` agents: this one agent for all, or seed by seed."""
+        if self.seeds == 1:
+            return jax.tree.map(lambda x: jnp.repeat(x, seeds, axis=0), self.state)
+        if self.seeds < seeds:
+            raise UserError(
+                f"the agent to start from has {self.seeds} seeds and --seeds asks for {seeds}; "
+                f"ask for at most {self.seeds}, or start all from one with DIR:SEED"
+            )
+        return jax.tree.map(lambda x: x[:seeds], self.state)
+
+    def save(self, path: str | Path) -> None:
+        """Writes agent.json and an Orbax checkpoint with checksums under `path`."""
+        path = Path(path)
+        if (path / "config.json").exists():
+            raise UserError(f"{path} is a run's folder; save the agent into one of its own")
+        manifest.make_folder(path)
+        content = {
+            "config": configs.describe(self.config),
+            "spec": dataclasses.asdict(self.spec),
+            "seeds": self.seeds,
+            "reward": self.reward,
+        }
+        with lock.hold(path):
+            folder.write_json(path / "agent.json", content)
+            checkpoints = Checkpoints(path / "checkpoints")
+            checkpoints.save(max(checkpoints.steps(), default=0) + 1, self.state, {})
+
+
+def load(path: str | Path) -> Agent:
+    """The agent that `Agent.save` or a finished run wrote; `DIR:2` is its seed 2 alone."""
+    text = str(path)
+    where, _, index = text.rpartition(":")
+    chosen = int(index) if where and index.isdigit() else None
+    root = Path(where if chosen is not None else text)
+    home = next((p for p in (root, root / "agent") if (p / "agent.json").is_file()), None)
+    if home is None:
+        if (root / "config.json").is_file():
+            raise UserError(f"{root} is a run that has not finished: it has no agent; --resume it first")
+        raise UserError(f"{root} holds no agent (no agent.json); name a finished run or a saved agent")
+    links.check(home)
+    try:
+        content = json.loads((home / "agent.json").read_text())
+        fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in content["spec"].items()}
+        spec = Spec(**fields)
+        config = configs.restore(content["config"])
+        seeds, (scale, bias) = int(content["seeds"]), content["reward"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{home / 'agent.json'} cannot be read ({error}); save the agent again") from error
+    algorithm = build(config, spec, None)
+    template = jax.eval_shape(lambda: jax.lax.map(algorithm.init, jax.random.split(jax.random.key(0), seeds)))
+    damage: list[str] = []
+    restored = Checkpoints(home / "checkpoints").restore(lambda meta: template, damage.append)
+    if damage:  # an older save is another agent
+        raise UserError(f"{home}: the agent's {damage[0].partition(';')[0]}; save it again, or copy it from elsewhere")
+    if restored is None:
+        raise UserError(f"{home} holds no checkpoint of the agent; save it again")
+    agent = Agent(config, spec, restored.carry, (float(scale), float(bias)))
+    if chosen is None:
+        return agent
+    if chosen >= agent.seeds:
+        raise UserError(f"{root} has seeds 0 to {agent.seeds - 1}, not {chosen}")
+    return dataclasses.replace(agent, state=jax.tree.map(lambda x: x[chosen : chosen + 1], agent.state))

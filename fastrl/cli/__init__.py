@@ -1,0 +1,1 @@
+"""The `fastrl` command, a file a noun."""

@@ -1,0 +1,202 @@
+"""What the commands print: recipes, evaluations and comparisons. Computes nothing itself."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fastrl import agent as agents
+from fastrl import api, envs, presets
+from fastrl.agent import Agent
+from fastrl.cli.catalogue import aligned, collected
+from fastrl.cli.datasets import tell
+from fastrl.collect import collect
+from fastrl.collect import levels as behaviours
+from fastrl.collect import walkers as commute
+from fastrl.config import RunOptions
+from fastrl.data import d4rl, links
+from fastrl.engine import evaluate
+from fastrl.planning.builder import Builder
+from fastrl.planning.plan import same_sizes
+from fastrl.recipes import names
+from fastrl.reports import plot, render, report, statistics
+from fastrl.runs import folder, manifest
+from fastrl.runs.progress import Progress
+from fastrl.types import UserError
+
+MUJOCO = {
+    "hopper": "gymnasium:Hopper",
+    "halfcheetah": "gymnasium:HalfCheetah",
+    "walker2d": "gymnasium:Walker2d",
+    "ant": "gymnasium:Ant",
+}
+"""Our locomotion tasks as Gymnasium has them, in C MuJoCo, without their version."""
+
+
+def recipe(name: str, env: str) -> str:
+    """The phases of a recipe on an environment, with every resolved option."""
+    spec = envs.make(env).spec
+    domain = presets.find(spec.domain)
+    builder = Builder(spec, domain, presets.resolve(RunOptions(), domain), {}, None)
+    lines = [f"{name} on {env}: {presets.RECIPES.get(name, '')}"]
+    for phase in names.find(name)(builder):
+        kind = "gradient steps" if not phase.online else "environment steps"
+        lines.append(f"\n{phase.name}: {phase.steps} {kind}, {type(phase.config).__name__}")
+        fields = vars(phase.config)
+        lines += [f"  {key} = {value}" for key, value in fields.items()]
+    return "\n".join(lines)
+
+
+def _environment(run: str, agent: Agent, env: str | None, options: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """The environment to play in and its options: the one named, or the run's own."""
+    if env is not None:
+        return env, options
+    home = Path(run) if Path(run).exists() else Path(run.rpartition(":")[0])  # DIR:SEED
+    if not options and (home / "config.json").is_file():
+        links.check(home)
+        options = folder.read_config(home)["identity"].get("env_options", {})
+    if not envs.known(agent.spec.name):
+        raise UserError(f"{run} was trained on {agent.spec.name!r}, which is none of ours; name one with --env")
+    return agent.spec.name, options
+
+
+def evaluation(
+    run: str, env: str | None, options: dict[str, Any], episodes: int, seed: int, as_json: bool, backend: str | None
+) -> str:
+    """Returns of every seed's deterministic policy, beside those in another simulator where one is named."""
+    agent = agents.load(run)
+    seeds = list(map(str, range(agent.seeds))) if Path(run).exists() else [run.rpartition(":")[2]]
+    env, options = _environment(run, agent, env, options)
+    other = None if backend is None else _counterpart(env, options, backend)
+    played, spec = api.play(agent, env, episodes=episodes, key=seed, tell=tell, **options)
+    returns = np.asarray(played.episode_return)
+    if other is None:
+        return _returns(env, returns, evaluate.rates(played, spec), as_json, seeds)
+    limit = {"horizon": options["horizon"]} if "horizon" in options else {}
+    there, _ = api.play(agent, other, episodes=episodes, key=seed, tell=tell, **limit)
+    return _side_by_side({env: returns, other: np.asarray(there.episode_return)}, as_json, seeds)
+
+
+def _counterpart(env: str, options: dict[str, Any], backend: str) -> str:
+    """The same task, of the same version, in C MuJoCo."""
+    if backend != "mujoco":
+        raise UserError(f"unknown --backend {backend!r}; mujoco is the one there is (or leave it out)")
+    if env not in MUJOCO:
+        raise UserError(f"--backend mujoco has {', '.join(MUJOCO)}, not {env!r}; leave it out")
+    return f"{MUJOCO[env]}-{options.get('version', 'v5')}"
+
+
+def _returns(env: str, returns: np.ndarray, rates: dict[str, list[float]], as_json: bool, seeds: list[str]) -> str:
+    means, episodes = returns.mean(1), returns.shape[1]
+    if as_json:
+        found = {"return": means.tolist(), "std": returns.std(1).tolist(), **rates}
+        return json.dumps({"env": env, "episodes": episodes, **found})
+    columns = [means, returns.std(1), *rates.values()]
+    rows = [(seed, *(f"{column[i]:.3f}" for column in columns)) for i, seed in enumerate(seeds)]
+    low, high = statistics.stratified_bootstrap(means[:, None])
+    table = aligned(("seed", "mean return", "std", *rates), rows)
+    interval = f" [{low:.3f}, {high:.3f}]" if len(means) > 1 else ""
+    return f"{table}\nIQM over seeds {statistics.iqm(means[:, None]):.3f}{interval}, {episodes} episodes each"
+
+
+def _side_by_side(returns: dict[str, np.ndarray], as_json: bool, names: list[str]) -> str:
+    """One agent in several simulators: intervals are over episodes, seed by seed, as the agents are the same."""
+    if as_json:
+        return "\n".join(_returns(env, each, {}, True, names) for env, each in returns.items())
+    seeds, episodes = next(iter(returns.values())).shape
+    header = ("seed", *(word for env in returns for word in (env, "std")))
+    rows = [
+        (names[i], *(f"{x:.3f}" for each in returns.values() for x in (each[i].mean(), each[i].std())))
+        for i in range(seeds)
+    ]
+    lines = [aligned(header, rows)]
+    for env, each in returns.items():
+        low, high = statistics.stratified_bootstrap(each.T)
+        lines.append(f"{env}: IQM over episodes {statistics.iqm(each.T):.3f} [{low:.3f}, {high:.3f}]")
+    return "\n".join([*lines, f"{episodes} episodes of each seed in each"])
+
+
+def film(run: str, env: str | None, options: dict[str, Any], episodes: int, seed: int, out: str) -> str:
+    """Draws episodes of a policy and names the files."""
+    agent = agents.load(run)
+    env, options = _environment(run, agent, env, options)
+    return "\n".join(map(str, render.render(agent, env, out, episodes=episodes, key=seed, tell=tell, **options)))
+
+
+def collection(env: str, out: str, found: Any, options: dict[str, Any]) -> str:
+    """Collects a dataset and says what it is."""
+    for option in ("steps", "num_envs"):
+        if (value := getattr(found, option)) is not None and value <= 0:
+            raise UserError(f"--{option.replace('_', '-')} must be above 0, not {value}")
+    if not out.endswith(d4rl.SUFFIXES):
+        raise UserError(f"{out} is no HDF5 file; name one that ends in .hdf5")
+    d4rl.check_new(Path(out))
+    who: Any = found.behaviour or "scripted"
+    if found.policy and found.behaviour:
+        raise UserError(f"--policy and --behaviour {who} both say who acts; leave one out")
+    if not found.policy and envs.known(env) and who not in (known := collected(env)):
+        raise UserError(f"{env} has no behaviour {who!r}; --behaviour takes {', '.join(known)}, --policy an agent")
+    progress = Progress()
+    given = {"noise": found.noise, "copies": found.num_envs or 1, "options": options, "progress": progress}
+    try:
+        if found.policy:
+            parts = _policies(env, found, given)
+        elif who in behaviours.LEVELS:
+            parts = [_level(env, found, given)]
+        else:
+            walk = behaviours.walker() if who == "scripted" and env.startswith("antmaze-") else None
+            parts = [collect.collect(env, steps=found.steps, seed=found.seed, behaviour=who, walk=walk, **given)]
+    finally:
+        progress.close()
+    arrays = {field: np.concatenate([part[field] for part in parts]) for field in parts[0]}
+    d4rl.write(out, arrays)
+    goes_on = "infos/goal" in arrays  # AntMaze's episodes do not end at a goal: terminals come in runs
+    ends = np.asarray(arrays["timeouts"]) | (np.asarray(arrays["terminals"]) & (not goes_on))
+    total = float(np.sum(arrays["rewards"]))
+    line = f"{out}: {found.steps} transitions, {int(ends.sum())} episodes, sum of rewards {total:.1f}"
+    return f"{line}, own goals reached in {commute.reached(arrays, 0.5):.0%} of the episodes" if goes_on else line
+
+
+def _policies(env: str, found: Any, given: dict[str, Any]) -> list[collect.Arrays]:
+    """Rows of each policy in turn, the first of several left with an end."""
+    share, rest = divmod(found.steps, len(found.policy))
+    if rest:
+        raise UserError(f"--steps {found.steps} must be a multiple of the number of policies, {len(found.policy)}")
+    parts = []
+    for number, name in enumerate(found.policy):
+        agent = agents.load(name)
+        same_sizes(agent.spec, envs.make(env, **given["options"]).spec)
+        rows = collect.collect(env, steps=share, seed=found.seed + number, behaviour=agent.sampler(), **given)
+        rows["timeouts"][-1] = not rows["terminals"][-1]
+        parts.append(rows)
+    return parts
+
+
+def _level(env: str, found: Any, given: dict[str, Any]) -> collect.Arrays:
+    """Rows of one of the package's own behaviour policies, or of several side by side."""
+    behaviour = behaviours.find(env)
+    size = envs.make(env, **given["options"]).spec.obs_size
+    if size != behaviour.obs_size:
+        raise UserError(
+            f"{env}'s behaviour policies observe {behaviour.obs_size} numbers, with these options it has {size}"
+        )
+    chosen = behaviour.chosen(found.behaviour)
+    given = given | {"copies": found.num_envs or len(chosen)}
+    if given["copies"] % len(chosen):
+        raise UserError(f"--num-envs {found.num_envs} must be a multiple of {len(chosen)}, the policies that share it")
+    return collect.collect(env, steps=found.steps, seed=found.seed, behaviour=behaviour.sampler(chosen), **given)
+
+
+def comparison(runs: list[str], out: str) -> str:
+    """Several runs in one picture and one table."""
+    for run in runs:
+        folder.read_config(Path(run))
+        manifest.check_name(Path(run))
+        links.check(Path(run))
+    if Path(out).exists():
+        raise UserError(f"--out {out} exists; name another file")
+    if Path(out).suffix != ".png":
+        raise UserError(f"--out {out} is no .png; pictures are PNGs, name one")
+    plot.curves([Path(run) for run in runs], Path(out))
+    return f"{report.table([Path(run) for run in runs])}\n{out}"

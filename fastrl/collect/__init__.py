@@ -1,0 +1,1 @@
+"""Logged data, made here, and read back out of runs."""

@@ -1,0 +1,1 @@
+"""Whole experiments: several runs and what they show."""

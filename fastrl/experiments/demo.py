@@ -1,0 +1,74 @@
+"""The demonstration: data from a script, Cal-QL on it, then fine-tuning three ways from the same agents, and a picture.
+
+Sizes, data and steps are the same for every arm and were chosen so that it ends in minutes on two cores; what the
+picture does not show stands in `CAPTION`, beside it.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from fastrl import api, presets
+from fastrl.collect import collect
+from fastrl.config import ALGORITHMS
+from fastrl.data import d4rl
+from fastrl.reports import plot, report
+from fastrl.runs import lock, manifest
+from fastrl.runs.folder import Resume
+from fastrl.types import UserError
+
+ENV = "pointmaze-medium"
+ENV_OPTIONS = {"frame_skip": 4, "horizon": 150}
+DATA: dict[str, Any] = {"steps": 10_000, "noise": 1.0, "max_distance": 8, "goal_fraction": 0.05}
+PRETRAIN_STEPS = 1_500
+STEPS = 2_400
+ONLINE: dict[str, Any] = {"steps": STEPS, "eval_every": 150, "eval_episodes": 50}
+ENSEMBLE = {"num_critics": 5, "layer_norm": True}  # the same networks in every arm
+ARMS: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "wsrl": ("WSRL", "wsrl", {"warmup": 600}),
+    "calql": ("Cal-QL continued without data", "calql", ENSEMBLE),
+    "no-warmup": ("WSRL without warm-up", "wsrl", {"warmup": 0}),
+}
+
+CAPTION = """\
+All arms start from the same Cal-QL agents and use the same networks, data and number of environment steps; Cal-QL
+makes one update a step, as its authors do, WSRL four. The maze's goal is not observed, and a third of the cells
+where evaluation episodes start (7 of 21) lie further from it than any cell where the logged data starts.
+
+What this picture shows: dropping the offline data and the conservatism at the switch is safe here, and fast.
+What it does not show: that warm-up helps (without it WSRL gets there earlier on this task), nor that Cal-QL collapses
+without its data. Both need harder tasks than one that a laptop solves in minutes.
+"""
+
+
+def demo(out: Path, seeds: int, resume: Resume) -> str:
+    """Runs the demonstration into `out` and returns what to print."""
+    if out.exists() and not resume:
+        raise UserError(f"--out {out} exists; add --resume to continue it, or name another folder")
+    if resume is True and not out.is_dir():
+        raise UserError(f"--resume: there is no {out}; leave --resume out, or write --resume auto")
+    if seeds <= 0:
+        raise UserError(f"--seeds must be above 0, not {seeds}")
+    manifest.make_folder(out)
+    with lock.hold(out):
+        return _run(out, seeds)
+
+
+def _run(out: Path, seeds: int) -> str:
+    data = out / "data.hdf5"
+    if not data.exists():
+        d4rl.write(data, collect.collect(ENV, behaviour="scripted", options=ENV_OPTIONS, **DATA))
+    domain = presets.find("pointmaze")
+    config = presets.configure(ALGORITHMS["calql"], "calql", domain, ENSEMBLE, {})
+    common: dict[str, Any] = {"env": ENV, "env_options": ENV_OPTIONS, "resume": "auto", "command": "fastrl demo"}
+    evaluation = {"eval_every": PRETRAIN_STEPS // 5, "eval_episodes": ONLINE["eval_episodes"], "seeds": seeds}
+    start = out / "pretrain"
+    api.pretrain(config, data, steps=PRETRAIN_STEPS, out=start, **common, **evaluation)
+    runs: list[Path | str] = []
+    for name, (_, recipe, options) in ARMS.items():
+        api.run(recipe, start=start, out=out / name, seeds=seeds, **common, **ONLINE, **options)
+        runs.append(out / name)
+    picture = out / "demo.png"
+    plot.curves(runs, picture, labels=[label for label, _, _ in ARMS.values()])
+    text = f"{report.table(runs)}\n\n{CAPTION}"
+    manifest.replace(out / "demo.md", f"# WSRL on {ENV}\n\n![curves](demo.png)\n\n{text}".encode())
+    return f"{text}\n{picture}"

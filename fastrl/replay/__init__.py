@@ -1,0 +1,1 @@
+"""The replay ring and what is drawn from it, on the device."""

@@ -1,0 +1,100 @@
+"""Plays a trained policy and writes the film, and for mazes the picture of its ways. Trains nothing."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import mujoco
+import numpy as np
+
+from fastrl.agent import Agent
+from fastrl.envs import Rescale
+from fastrl.planning import plan as plans
+from fastrl.reports import film
+from fastrl.reports.film import Clip
+from fastrl.runs import manifest
+from fastrl.types import Environment, UserError
+
+
+def render(
+    agent: Agent,
+    env: str | Environment,
+    out: str | Path,
+    *,
+    episodes: int = 3,
+    key: int = 0,
+    tell: Callable[[str], None] | None = None,
+    **env_options: Any,
+) -> list[Path]:
+    """Writes a GIF of `episodes` of the deterministic policy of the agent's first seed; returns what was written.
+
+    Among walls there is a PNG of the ways beside it. `tell` hears of it first. Raises `UserError` where the environment
+    has no MuJoCo model, and where a file would be overwritten.
+    """
+    environment: Any = plans.environment(env, env_options)
+    plans.same_sizes(agent.spec, environment.spec)
+    target = Path(out)
+    if target.suffix != ".gif":
+        raise UserError(f"--out {target} is no .gif; films are GIFs, name one")
+    if not target.parent.is_dir():
+        raise UserError(f"--out {target}: {target.parent} is no folder; create it first")
+    picture = target.with_suffix(".png")
+    for path in (target, picture):
+        if path.exists():
+            raise UserError(f"--out {target}: {path} exists; name another file")
+    model, seconds = _model(environment)
+    if tell is not None:
+        tell(f"playing and drawing {environment.spec.name}: episodes {episodes}")
+    clips = play(agent, environment, episodes, key)
+    title = environment.spec.name
+    manifest.replace(target, film.film(model, clips, seconds, title))
+    if not len(film.walls(model)):
+        return [target]
+    if environment.spec.sparse:
+        reached = sum(clip.episode_return[-1] > 0 for clip in clips)
+        title = f"{title}: {reached} of {len(clips)} episodes succeed"
+    manifest.replace(picture, film.paths(model, clips, title))
+    return [target, picture]
+
+
+def play(agent: Agent, env: Any, episodes: int, key: int) -> list[Clip]:
+    """`episodes` whole episodes of the first seed's deterministic policy; `env` has a time limit and physics."""
+    policy, rescaled = jax.tree.map(lambda x: x[0], agent.state), Rescale(env)
+
+    def episode(key: jax.Array) -> Any:
+        reset_key, act_key, step_key = jax.random.split(key, 3)
+
+        def step(carry: Any, time: jax.Array) -> Any:
+            state, obs = carry
+            action = agent.algorithm.act(policy, obs, jax.random.fold_in(act_key, time), False)
+            after, result = rescaled.step(jax.random.fold_in(step_key, time), state, action)
+            return (after, result.obs), (env.physics(after)[0], result.reward, result.terminated | result.truncated)
+
+        state, obs = rescaled.reset(reset_key)
+        start = env.physics(state)[0], getattr(state.env, "goal", None)
+        return start, jax.lax.scan(step, (state, obs), jnp.arange(env.spec.horizon))[1]
+
+    keys = jax.random.split(jax.random.key(key), episodes)
+    (first, goal), (qpos, reward, done) = jax.tree.map(np.asarray, jax.jit(jax.vmap(episode))(keys))
+    clips = []
+    for number in range(episodes):
+        end = int(np.argmax(done[number])) + 1
+        total = np.concatenate([[0.0], np.cumsum(reward[number, :end])])
+        way = np.concatenate([first[number][None], qpos[number, :end]])
+        clips.append(Clip(way, total, None if goal is None else goal[number]))
+    return clips
+
+
+def _model(env: Any) -> tuple[mujoco.MjModel, float]:
+    """What to draw, and the seconds of one step."""
+    from fastrl.envs.maze import PointMaze
+    from fastrl.envs.point import compile_ball
+
+    bare = env.env
+    if isinstance(bare, PointMaze):
+        return compile_ball(bare.maze), bare.ball.timestep * bare.frame_skip
+    if hasattr(bare, "simulator"):
+        return bare.simulator.mj_model, bare.simulator.timestep * bare.simulator.frame_skip
+    raise UserError(f"{env.spec.name} cannot be drawn: it has no MuJoCo model; PointMaze and the MJX robots have")

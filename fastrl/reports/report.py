@@ -1,0 +1,209 @@
+"""What a run found, as a page of Markdown and as a table of several runs.
+
+States numbers with their intervals and no more than they support. Knows run folders, not how they were made.
+"""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fastrl.reports import statistics
+from fastrl.reports.plot import curves
+from fastrl.reports.results import Results, load
+from fastrl.reports.statistics import Interval
+from fastrl.runs import manifest
+
+PICTURE = "curves.png"
+REPORT = "report.md"
+FEW = 5
+"""Below so many seeds all may lie on one side by chance in more than 1 case of 10, and nothing is concluded."""
+
+
+def write_report(folder: Path | str) -> Path:
+    """Writes `curves.png` and `report.md` into a run folder and returns the page's path."""
+    run = load(folder)
+    curves([run.folder], run.folder / PICTURE)
+    parts = [_what(run), _outcome(run), _seeds(run), _cost(run), _command(run)]
+    manifest.replace(run.folder / REPORT, ("\n\n".join(filter(None, parts)) + "\n").encode(errors="surrogateescape"))
+    return run.folder / REPORT
+
+
+def table(folders: list[Path | str]) -> str:
+    """One Markdown table over several run folders, a row each."""
+    head = ["run", "recipe", "environment", "seeds", "online steps", "measure"]
+    head += ["at the switch", "final", "best", "final minus switch", "wall time"]
+    return _table(head, [_row(load(folder)) for folder in folders])
+
+
+def _row(run: Results) -> list[str]:
+    found = statistics.summary(run.values)
+    switch, difference = "-", "-"
+    if run.switch is not None:
+        switch = _estimate(run, run.values[:, run.switch])
+        if run.went_online:
+            difference = _estimate(run, run.values[:, -1] - run.values[:, run.switch])
+    return [
+        run.folder.name,
+        str(run.config.get("recipe", "-")),
+        str(run.config.get("env", "-")),
+        f"{len(run.values)} ({run.left_out} frozen)" if run.frozen else str(len(run.values)),
+        f"{run.online[-1]:,}",
+        run.measure,
+        switch,
+        _with_interval(run, found.final_iqm, found.final_interval),
+        _with_interval(run, found.best_iqm, found.best_interval),
+        difference,
+        _duration(sum(_seconds(phase) for phase in run.timing)) if run.timing else "-",
+    ]
+
+
+def _what(run: Results) -> str:
+    """Title, picture and the run in one table."""
+    config = run.config
+    options = config.get("identity", {}).get("env_options", {})
+    named = " ".join([str(config.get("env")), *(f"{name}={value}" for name, value in options.items())])
+    rows: list[list[Any]] = [["recipe", config.get("recipe")], ["environment", named if config.get("env") else None]]
+    rows += [["dataset", config.get("dataset")], ["seeds", len(run.values)]]
+    rows += [[f"left out: seed {lost.seed}", f"frozen at its last good update; {lost.why}"] for lost in run.frozen]
+    rows += [["offline gradient steps", f"{run.offline[-1]:,}" if run.offline[-1] else None]]
+    rows += [["online environment steps, per seed", f"{run.online[-1]:,}"]]
+    shown = [[name, str(value)] for name, value in rows if value is not None]
+    title = f"# {run.label}" + (f" on {config['env']}" if config.get("env") else "")
+    return f"{title}\n\n![evaluations]({PICTURE})\n\n{_table(['what ran', ''], shown)}"
+
+
+def _outcome(run: Results) -> str:
+    """Before, after, best, and the difference, with intervals."""
+    found, values = statistics.summary(run.values), run.values
+    centre = "interquartile mean" if len(values) >= 4 else "mean"
+    rows = []
+    if run.switch is not None and run.went_online:
+        what = "learning" if run.scratch else "fine-tuning"
+        rows.append([f"before {what} (at the {run.origin})", _estimate(run, values[:, run.switch])])
+        later = run.switch + 1 + int(np.argmin(values[:, run.switch + 1 :].mean(0)))
+        rows.append([f"lowest after it ({_where(run, later)})", _estimate(run, values[:, later])])
+    rows.append(["final", _with_interval(run, found.final_iqm, found.final_interval)])
+    best = _with_interval(run, found.best_iqm, found.best_interval)
+    rows.append([f"best ({_where(run, found.best_index)})", best])
+    head = [run.quantity, f"{centre} over {_count(len(values))}, 95 % interval"]
+    if run.switch is None or not run.went_online:
+        return f"## Outcome\n\n{_table(head, rows)}"
+    difference = values[:, -1] - values[:, run.switch]
+    rows.append([f"final minus {run.origin}, seed by seed", _estimate(run, difference)])
+    return f"## Outcome\n\n{_table(head, rows)}\n\n{_statement(run, difference)}"
+
+
+def _statement(run: Results, difference: np.ndarray) -> str:
+    """What the difference supports, in one sentence: below `FEW` seeds, how many went which way."""
+    low, high = statistics.stratified_bootstrap(difference)
+    if not np.isfinite(difference).all():
+        bad = ", ".join(str(run.seeds[place]) for place in np.flatnonzero(~np.isfinite(difference)))
+        return f"**The {run.quantity} was not finite (seed {bad}).**"
+    if math.isnan(low):
+        return (
+            f"With {_count(len(difference))} there is no interval: whether the {run.quantity} at the"
+            f" end differs from that at the {run.origin} cannot be said."
+        )
+    method = "Intervals are stratified bootstrap percentiles over seeds (2,000 draws)"
+    if (seeds := len(difference)) < FEW:
+        above, below = int((difference > 0).sum()), int((difference < 0).sum())
+        chance = (
+            f": chance alone puts {seeds} on one side in 1 case of {2 ** (seeds - 1)}"
+            if seeds in (above, below)
+            else ""
+        )
+        return (
+            f"**{above} of {seeds} seeds end above their {run.quantity} at the {run.origin}, {below} below.** So few"
+            f" support no verdict{chance}. {method} and with so few too narrow."
+        )
+    relation = "above" if low > 0 else "below" if high < 0 else "not clearly different from"
+    verb = "is" if relation.startswith("not") else "lies"
+    return f"**The {run.quantity} at the end {verb} {relation} the {run.quantity} at the {run.origin}.** {method}."
+
+
+def _seeds(run: Results) -> str:
+    """Every seed's numbers."""
+    head, columns = ["seed"], []
+    if run.switch is not None and run.went_online:
+        head.append(f"at the {run.origin}")
+        columns.append(run.values[:, run.switch])
+    head += ["final", "best"]
+    columns += [run.values[:, -1], run.values.max(1)]
+    rows = [[str(seed), *(_number(run, float(column[n])) for column in columns)] for n, seed in enumerate(run.seeds)]
+    rows += [[str(lost.seed), "frozen", *[""] * (len(head) - 2)] for lost in run.frozen]
+    return f"## Each seed ({run.quantity})\n\n{_table(head, rows)}"
+
+
+def _cost(run: Results) -> str:
+    """Wall time and speed of each phase; steps are those of one seed."""
+    if not run.timing:
+        return ""
+    rows = []
+    for phase in run.timing:
+        seconds, steps = float(phase["seconds"]), int(phase["steps"])
+        rate = f"{steps / seconds:,.0f}" if seconds > 0 else "-"
+        rows.append([str(phase["name"]), f"{steps:,}", _duration(seconds), rate])
+        rows[-1] += [_duration(float(phase.get(f"{name}_seconds", 0.0))) for name in ("evaluation", "compile")]
+    head = ["phase", "steps per seed", "wall time", "steps/s", "evaluation", "compile"]
+    total = _duration(sum(_seconds(phase) for phase in run.timing))
+    return f"## Cost\n\n{_table(head, rows)}\n\n{total} in all, {_count(len(run.values))} at once."
+
+
+def _command(run: Results) -> str:
+    command = run.config.get("command")
+    if not command:
+        return ""
+    line = command if isinstance(command, str) else " ".join(command)
+    return f"## Command\n\n```\n{line}\n```"
+
+
+def _seconds(phase: dict[str, Any]) -> float:
+    names = ("seconds", "compile_seconds", "evaluation_seconds")
+    return sum(float(phase.get(name, 0.0)) for name in names)
+
+
+def _estimate(run: Results, x: np.ndarray) -> str:
+    return _with_interval(run, statistics.iqm(x), statistics.stratified_bootstrap(x))
+
+
+def _with_interval(run: Results, centre: float, interval: Interval) -> str:
+    text = _number(run, centre)
+    if math.isnan(interval[0]):
+        return text
+    return f"{text} [{_number(run, interval[0])}, {_number(run, interval[1])}]"
+
+
+def _number(run: Results, x: float) -> str:
+    if math.isnan(x):
+        return "not finite"
+    if run.rate:
+        return f"{100 * x:.1f} %"
+    return f"{x:,.1f}" if abs(x) >= 10 else f"{x:.3f}"
+
+
+def _count(seeds: int) -> str:
+    return "1 seed" if seeds == 1 else f"{seeds} seeds"
+
+
+def _where(run: Results, index: int) -> str:
+    """The place of an evaluation in words."""
+    if run.online[index] > 0:
+        return f"at {run.online[index]:,} online steps"
+    return f"at {run.offline[index]:,} offline steps"
+
+
+def _duration(seconds: float) -> str:
+    """Seconds in the largest units that matter."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+
+
+def _table(head: list[str], rows: list[list[str]]) -> str:
+    """A Markdown table."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)

@@ -1,0 +1,228 @@
+"""Checkpoints of the whole carry: durable, checksummed, newest good one first.
+
+Orbax stores the arrays; our manifest, written last, says what they must be. A step without a manifest that
+verifies does not count; what cannot be read for another reason (a file server, memory, a device) is not damaged, and
+ends in `Failure` with everything left as it is. Does not know what a carry means, nor when to save. One process writes;
+reading changes nothing on disk.
+"""
+
+import contextlib
+import dataclasses
+import functools
+import itertools
+import json
+import logging
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+
+from fastrl.runs import manifest
+from fastrl.types import Failure, UserError
+
+MANIFEST = "fastrl_manifest.json"
+_ITEM = "default"  # Orbax's folder for a single item inside a step
+
+
+@dataclasses.dataclass(frozen=True)
+class Restored:
+    """A carry as it was saved, bit for bit."""
+
+    step: int
+    carry: Any
+    meta: dict[str, Any]
+    sha256: str
+
+
+class Checkpoints:
+    """The checkpoints of one run, in one folder; the newest `keep` stay."""
+
+    def __init__(self, folder: Path | str, keep: int = 3):
+        self.folder = Path(folder).absolute()
+        manifest.check_name(self.folder)
+        self.keep = keep
+        self._damaged: set[int] = set()
+
+    def steps(self) -> list[int]:
+        """Every step with a folder, in order, good or not."""
+        if not self.folder.is_dir():
+            return []
+        return sorted(int(path.name) for path in self.folder.iterdir() if path.name.isdigit())
+
+    def save(self, step: int, carry: Any, meta: dict[str, Any]) -> str:
+        """Saves a carry and returns its SHA-256 once all of it is on disk and described.
+
+        Steps must increase; newer ones that `restore` found damaged are set aside first, as `STEP.damaged`. `meta` is
+        JSON.
+        """
+        meta = json.loads(json.dumps(meta))
+        for newer in [old for old in self.steps() if old >= step and old in self._damaged]:
+            self._set_aside(newer)
+        if (steps := self.steps()) and step <= steps[-1]:
+            raise ValueError(f"checkpoint {step} is not after checkpoint {steps[-1]}")
+        try:
+            saved = self._manager.save(step, args=ocp.args.StandardSave(_storable(carry)))
+        except OSError as error:
+            raise UserError(f"{self.folder}: cannot save checkpoint {step}: {error}") from error
+        if not saved:
+            raise RuntimeError(f"Orbax did not save checkpoint {step}")
+        digests = manifest.digest(carry)
+        sha256 = manifest.combine(digests)
+        content = {
+            "format": manifest.FORMAT,
+            "step": step,
+            "meta": meta,
+            "leaves": digests,
+            "sha256": sha256,
+            "files": manifest.files(self.folder / str(step)),
+            **manifest.provenance(),
+        }
+        manifest.write(self.folder / str(step) / MANIFEST, content)
+        for old in self.steps()[: -self.keep]:
+            self._manager.delete(old)
+        return sha256
+
+    def restore(
+        self, template: Callable[[dict[str, Any]], Any] | None, on_damage: Callable[[str], None]
+    ) -> Restored | None:
+        """The newest carry that is what was saved, or None if no save ever ended.
+
+        `template(meta)` is the carry's tree, concrete or abstract; arrays come back with its shardings. Without one
+        the carry is a dictionary of its leaves by path.
+        Every damaged step is reported to `on_damage` in one line and the one before it is tried. A step
+        without a manifest was never acknowledged: where there are only such, nothing is lost.
+        """
+        steps = self.steps()[::-1]
+        for step, older in zip(steps, [*steps[1:], None]):
+            try:
+                return self._restore(step, template)
+            except manifest.Damaged as damage:
+                self._damaged.add(step)
+                then = "no older one is left" if older is None else f"using checkpoint {older}"
+                on_damage(f"checkpoint {step}: {damage}; {then}")
+        if any((self.folder / str(step) / MANIFEST).exists() for step in steps):
+            raise UserError(
+                f"{self.folder}: every checkpoint is damaged; copy them from a backup, or start again in another folder"
+            )
+        return None
+
+    def latest_meta(self) -> dict[str, Any] | None:
+        """The meta of the newest step whose manifest can be read (its arrays are not looked at)."""
+        for step in self.steps()[::-1]:
+            try:
+                with _readable(self.folder / str(step)):
+                    return manifest.read(self.folder / str(step) / MANIFEST)["meta"]
+            except manifest.Damaged:
+                continue
+        return None
+
+    def _set_aside(self, step: int) -> None:
+        """Renames a step, so that it is none of `steps` and can still be looked at."""
+        names = (f"{step}.damaged{f'-{n}' if n else ''}" for n in itertools.count())
+        target = next(self.folder / name for name in names if not (self.folder / name).exists())
+        (self.folder / str(step)).rename(target)
+        if "_manager" in self.__dict__:
+            self._manager.reload()
+
+    @functools.cached_property
+    def _manager(self) -> ocp.CheckpointManager:
+        """The writer; what an interrupted save left behind goes when the first save begins."""
+        logging.getLogger("absl").setLevel(logging.ERROR)
+        options = ocp.CheckpointManagerOptions(cleanup_tmp_directories=True, enable_async_checkpointing=False)
+        try:
+            return ocp.CheckpointManager(self.folder, options=options)
+        except OSError as error:
+            raise UserError(f"{self.folder}: cannot save checkpoints here: {error}") from error
+
+    def _restore(self, step: int, template: Callable[[dict[str, Any]], Any] | None) -> Restored:
+        folder = self.folder / str(step)
+        with _readable(folder):
+            content = manifest.read(folder / MANIFEST)
+            if content["step"] != step:
+                raise manifest.Damaged(f"{MANIFEST} is that of checkpoint {content['step']}")
+            manifest.verify(folder, content["files"])
+            tree = template(content["meta"]) if template else manifest.abstract(content["leaves"])
+            _check_structure(f"{self.folder}: checkpoint {step}", tree, content["leaves"])
+            target = {path: _target(leaf) for path, leaf in _stored(tree).items()}
+            with ocp.StandardCheckpointer() as checkpointer:
+                flat = checkpointer.restore(folder / _ITEM, target)
+            carry = _rebuild(tree, flat)
+            manifest.verify_leaves(carry, content["leaves"])
+            return Restored(step, carry, content["meta"], content["sha256"])
+
+
+@contextlib.contextmanager
+def _readable(folder: Path) -> Iterator[None]:
+    """Reading what is in a step's folder: whatever goes wrong but a checksum is a `Failure`, and no damage."""
+    try:
+        yield
+    except (manifest.Damaged, UserError, Failure):
+        raise
+    except Exception as error:
+        line = next(iter(str(error).splitlines()), "")
+        raise Failure(
+            f"{folder} could not be read ({type(error).__name__}: {line}); that is no damage, and it is left as it is:"
+            " try again once the cause is mended"
+        ) from error
+
+
+def _stored(tree: Any) -> dict[str, Any]:
+    """The leaves that Orbax is given, by path: all but those of size zero, which it refuses."""
+    return {path: leaf for path, leaf in manifest.leaves(tree).items() if np.prod(np.shape(leaf)) != 0}
+
+
+def _storable(carry: Any) -> dict[str, Any]:
+    """The leaves as plain arrays: typed keys by their data, numbers as arrays of rank 0."""
+    return {
+        path: jax.random.key_data(leaf)
+        if manifest.is_key(leaf)
+        else (leaf if isinstance(leaf, jax.Array) else np.asarray(leaf))
+        for path, leaf in _stored(carry).items()
+    }
+
+
+def _target(leaf: Any) -> Any:
+    """What Orbax should make of a template's leaf: an array on its devices, or one on the host."""
+    if not isinstance(leaf, (jax.Array, jax.ShapeDtypeStruct)):
+        return np.empty_like(np.asarray(leaf))
+    sharding = leaf.sharding or jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    data = jax.eval_shape(jax.random.key_data, leaf) if manifest.is_key(leaf) else leaf
+    return jax.ShapeDtypeStruct(data.shape, data.dtype, sharding=sharding)
+
+
+def _rebuild(tree: Any, flat: dict[str, Any]) -> Any:
+    """The template's tree with the restored leaves; `flat` is emptied on the way."""
+
+    def leaf_of(path: str, leaf: Any) -> Any:
+        if path not in flat:  # of size zero
+            return jax.numpy.zeros(leaf.shape, leaf.dtype)
+        value = flat.pop(path)
+        if manifest.is_key(leaf):
+            kind = jax.random.key_impl(jax.numpy.empty((), leaf.dtype))
+            return jax.random.wrap_key_data(value, impl=kind)
+        if isinstance(leaf, (jax.Array, jax.ShapeDtypeStruct, np.ndarray)):
+            return value
+        return value.item() if isinstance(leaf, (bool, int, float)) else value[()]
+
+    restored = [leaf_of(path, leaf) for path, leaf in manifest.leaves(tree).items()]
+    return jax.tree.unflatten(jax.tree.structure(tree), restored)
+
+
+def _check_structure(where: str, tree: Any, saved: dict[str, dict[str, Any]]) -> None:
+    """Refuses a template that is not the saved tree: Orbax would cast dtypes without a word."""
+    expected = {path: manifest.describe(leaf) for path, leaf in manifest.leaves(tree).items()}
+    for path in sorted(expected.keys() | saved.keys()):
+        here, there = expected.get(path), saved.get(path)
+        there = there and {"dtype": there["dtype"], "shape": there["shape"]}
+        if here != there:
+            raise UserError(
+                f"{where} holds {path} as {_words(there)} but these options need {_words(here)}; resume"
+                " with the options it was made with"
+            )
+
+
+def _words(entry: dict[str, Any] | None) -> str:
+    return f"{entry['dtype']}{entry['shape']}" if entry else "nothing"

@@ -1,0 +1,134 @@
+"""Metrics of a run: one JSON object per row, mirrored as TensorBoard scalars.
+
+Rows hold what is deterministic (no wall time), so that a resumed run's file equals an uninterrupted one's.
+Does not know what the values mean.
+"""
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tensorboardX import SummaryWriter
+
+from fastrl.types import UserError
+
+METRICS = "metrics.jsonl"
+BOARD = "tensorboard"
+_ADDRESS = (
+    "step",
+    "phase",
+    "kind",
+    "online",
+    "offline",
+)  # where a row stands, not what it measures
+
+QUANTITIES = {"success": "success rate", "completed": "completion rate of subtasks", "return": "return"}
+"""What evaluations measure, in words; a run is judged by the first that it has. All but the return are rates."""
+
+
+def measure(rows: list[dict[str, Any]]) -> str:
+    """What rows of evaluations are judged by."""
+    return next(name for name in QUANTITIES if all(name in row for row in rows))
+
+
+class MetricsLog:
+    """Appends rows to `metrics.jsonl` of a run's folder; `rows` counts them."""
+
+    def __init__(self, folder: Path | str):
+        self.folder = Path(folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._path = self.folder / METRICS
+        self.rows = len(_whole_lines(self._path))
+        _cut(self._path, self.rows)
+        self._file = self._path.open("ab")
+        self._board: SummaryWriter | None = None
+
+    def append(self, row: dict[str, Any]) -> None:
+        """Writes one row, durably: numbers, strings, or arrays `[S]` (a value per seed)."""
+        plain = {name: _plain(value) for name, value in row.items()}
+        self._file.write(json.dumps(plain, allow_nan=False).encode() + b"\n")
+        self._file.flush()
+        os.fsync(self._file.fileno())  # a checkpoint made after it counts on it
+        self.rows += 1
+        self._mirror(plain)
+
+    def truncate(self, rows: int) -> None:
+        """Forgets all but the first `rows` rows: what a checkpoint being resumed has not seen.
+
+        The TensorBoard mirror is written anew from the rows that stay.
+        """
+        if rows > self.rows:
+            raise UserError(
+                f"{self._path} has {self.rows} rows but the checkpoint was made after {rows}; restore the file from"
+                " a copy, or start a new run"
+            )
+        self.close()
+        _cut(self._path, rows)
+        shutil.rmtree(self.folder / BOARD, ignore_errors=True)
+        for row in read(self.folder):
+            self._mirror(row)
+        self._file = self._path.open("ab")
+        self.rows = rows
+
+    def read(self, folder: Path | str | None = None) -> list[dict[str, Any]]:
+        """The rows so far."""
+        return read(self.folder if folder is None else folder)
+
+    def close(self) -> None:
+        """Closes both files; everything is on disk."""
+        self._file.close()
+        if self._board is not None:
+            self._board.close()
+            self._board = None
+
+    def _mirror(self, row: dict[str, Any]) -> None:
+        """Scalars at the run's own count: online steps after pre-training, gradient steps in it."""
+        if row.get("kind") == "frozen":
+            return
+        if self._board is None:
+            self._board = SummaryWriter(str(self.folder / BOARD), flush_secs=30)
+        step = int(row.get("online") or row.get("offline") or row.get("step") or 0)
+        prefix = f"{row.get('phase', 'run')}/{row.get('kind', 'train')}"
+        for name, value in row.items():
+            if name in _ADDRESS or not isinstance(value, (int, float, list)):
+                continue
+            known = [x for x in value if x is not None] if isinstance(value, list) else [value]
+            if known:
+                self._board.add_scalar(f"{prefix}/{name}", float(np.mean(known)), step)
+            for seed, x in enumerate(value if isinstance(value, list) else []):
+                if x is not None:
+                    self._board.add_scalar(f"{prefix}/{name}/seed {seed}", x, step)
+
+
+def read(folder: Path | str) -> list[dict[str, Any]]:
+    """The rows of a run's folder, in order; a torn last line is left out. None stands for non-finite."""
+    return [json.loads(line) for line in _whole_lines(Path(folder) / METRICS)]
+
+
+def _plain(value: Any) -> Any:
+    """Numbers and arrays as JSON has them: non-finite ones as None."""
+    if isinstance(value, (str, bool)) or value is None:
+        return value
+    array = np.asarray(value)
+    if array.dtype.kind in "bui":
+        return array.tolist()
+    exact = array.astype(np.float64)
+    return np.where(np.isfinite(exact), exact.astype(object), np.array(None)).tolist()
+
+
+def _whole_lines(path: Path) -> list[bytes]:
+    """The lines that were written to their end."""
+    if not path.exists():
+        return []
+    lines = path.read_bytes().split(b"\n")
+    return lines[:-1]
+
+
+def _cut(path: Path, rows: int) -> None:
+    """Shortens a file in place to its first `rows` lines (and drops a torn one)."""
+    if path.exists():
+        size = sum(len(line) + 1 for line in _whole_lines(path)[:rows])
+        os.truncate(path, size)

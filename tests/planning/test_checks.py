@@ -1,0 +1,92 @@
+"""An option that no phase uses is one line, from Python as on the command line."""
+
+import dataclasses
+
+import jax.numpy as jnp
+import pytest
+
+from fastrl import envs, presets
+from fastrl.agent import Agent
+from fastrl.config import ALGORITHMS, IQL, SAC, CalQL
+from fastrl.planning import checks
+from fastrl.types import UserError
+
+AGENT = Agent(SAC(), envs.make("probe-truncation").spec, {"w": jnp.zeros((1, 3))})
+OTHERS = {  # an option of an algorithm that each recipe lacks
+    "wsrl": "expectile",
+    "calql": "squash",
+    "cql": "bound_random_actions",
+    "iql": "gap",
+    "rlpd": "cql_actions",
+    "sac": "warmup_steps",
+}
+
+
+@pytest.mark.parametrize("recipe", presets.RECIPES)
+def test_an_option_of_another_algorithm_is_refused(plan_of, recipe):
+    option = OTHERS[recipe]
+    with pytest.raises(UserError, match=rf"no phase of {recipe} has --{option.replace('_', '-')}; it is an option of"):
+        plan_of(recipe, **{option: 1})
+
+
+@pytest.mark.parametrize(
+    ("recipe", "start", "options", "match"),
+    [
+        ("sac", None, {"expectile": 0.9}, "no phase of sac has --expectile; it is an option of iql; leave it out"),
+        ("sac", None, {"pretrain_steps": 5}, "no phase of sac uses --pretrain-steps: it is for an offline phase"),
+        ("rlpd", None, {"pretrainer": "iql"}, "no phase of rlpd uses --pretrainer"),
+        ("calql", None, {"pretrainer": "iql"}, "calql is not pre-trained by iql; leave --pretrainer out"),
+        ("wsrl", AGENT, {"cql_actions": 4}, "no phase of wsrl --from an agent has --cql-actions"),
+        ("wsrl", AGENT, {"pretrain_steps": 5}, "uses --pretrain-steps: .* which the agent replaces; leave it out"),
+        ("sac", None, {"retention": "mixed"}, "sac has --retention mixed: offline data is used not at all"),
+        ("sac", None, {"retention": "append"}, "no phase of sac has --retention append"),
+        ("sac", None, {"offline_ratio": 0.5}, "no phase of sac uses --offline-ratio"),
+        ("rlpd", None, {"retention": "append"}, "rlpd has --retention append: offline data is used in every batch"),
+        ("rlpd", None, {"retention": "none"}, "rlpd has offline data in every batch; leave --retention none out"),
+    ],
+)
+def test_what_no_phase_uses_is_refused(plan_of, recipe, start, options, match):
+    with pytest.raises(UserError, match=match):
+        plan_of(recipe, start=start, **options)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "start", "options"),
+    [
+        ("sac", None, {"retention": "none", "offline_ratio": 0.0}),
+        ("rlpd", None, {"retention": "mixed", "offline_ratio": 0.25, "capacity": 100}),
+        ("wsrl", None, {"pretrainer": "iql", "expectile": 0.9, "temperature_lr": 1e-3}),
+        ("wsrl", AGENT, {"retention": "append", "utd": 1}),
+        ("calql", None, {"retention": "mixed", "offline_ratio": 0.0, "pretrainer": "calql"}),
+    ],
+)
+def test_what_some_phase_uses_is_taken(plan_of, recipe, start, options):
+    plan = plan_of(recipe, start=start, **options)
+    for name, value in options.items():
+        assert not hasattr(SAC, name) or getattr(plan.phases[-1].config, name) == value
+
+
+@pytest.mark.parametrize("option", ["warmup", "num_envs", "capacity", "offline_ratio", "retention"])
+def test_pre_training_alone_has_no_environment_steps(plan_of, option):
+    config, value = CalQL(actor_hidden=(8,)), "none" if option == "retention" else 0.5 if option[0] == "o" else 20
+    with pytest.raises(UserError, match=f"uses --{option.replace('_', '-')}: it is for steps in an environment"):
+        checks.used(
+            "pretrain", dataclasses.replace(checks.RunOptions(), **{option: value}), {}, [_offline(config)], False
+        )
+
+
+def test_a_configuration_of_ones_own_is_not_overridden():
+    with pytest.raises(UserError, match=r"utd belongs to the algorithm; write it into its configuration, IQL\(utd=8\)"):
+        checks.used("pretrain iql", checks.RunOptions(), {"utd": 8}, [_offline(IQL())], False)
+    checks.used("pretrain iql", checks.RunOptions(), {"utd": 8}, [_offline(IQL(utd=8))], False)
+
+
+def test_every_option_of_an_algorithm_is_some_algorithms_own():
+    for kind in ALGORITHMS.values():
+        checks.has("any", [kind], [field.name for field in dataclasses.fields(kind)])
+
+
+def _offline(config):
+    from fastrl.engine.phase import Phase
+
+    return Phase("pretrain", None, config, 5, behaviour="none")

@@ -1,0 +1,156 @@
+import dataclasses
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from fastrl import envs
+from fastrl.agent import Agent
+from fastrl.config import SAC, CalQL
+from fastrl.data.datasets import Dataset
+from fastrl.planning import plan as plans
+from fastrl.recipes import names
+from fastrl.types import UserError
+
+
+def phases(plan):
+    return [(phase.name, phase.steps) for phase in plan.phases]
+
+
+def test_wsrl_is_three_phases_and_the_data_is_for_the_first_only(plan_of):
+    plan = plan_of("wsrl")
+    assert phases(plan) == [("pretrain", 20), ("warmup", 20), ("finetune", 20)]
+    offline, warmup, finetune = plan.phases
+    assert (offline.offline_ratio, offline.online, offline.updates) == (1.0, False, 1)
+    assert (warmup.updates, warmup.offline_ratio, warmup.append) == (0, 0.0, False)
+    assert (finetune.updates, finetune.utd, finetune.offline_ratio, finetune.append) == (1, 2, 0.0, False)
+    assert type(offline.config) is CalQL and type(finetune.config) is SAC
+    assert plan.capacity == 40 and plan.dataset.rows == 40
+
+
+def test_the_warmup_is_at_least_what_the_first_update_needs(plan_of):
+    assert phases(plan_of("sac", warmup=0)) == [("warmup", 16), ("finetune", 24)]  # a batch of 8 for each of 2 updates
+    assert phases(plan_of("rlpd", warmup=0)) == [("warmup", 8), ("finetune", 32)]  # half of it offline
+    assert phases(plan_of("calql", warmup=0, retention="append")) == [("pretrain", 20), ("warmup", 5), ("finetune", 35)]
+    assert phases(plan_of("sac", warmup=0, num_envs=5))[0] == ("warmup", 20)
+    with pytest.raises(UserError, match="--steps 20 leaves nothing after the 20 steps"):
+        plan_of("sac", steps=20)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "options", "ratio", "append"),
+    [
+        ("cql", {"retention": "mixed"}, 0.5, False),
+        ("cql", {"offline_ratio": 0.25}, 0.25, False),
+        ("cql", {"retention": "append"}, 0.0, True),
+        ("cql", {"retention": "none"}, 0.0, False),
+        ("rlpd", {}, 0.5, False),
+        ("sac", {}, 0.0, False),
+    ],
+)
+def test_retention(plan_of, recipe, options, ratio, append):
+    plan = plan_of(recipe, **options)
+    assert (plan.phases[-1].offline_ratio, plan.phases[-1].append) == (ratio, append)
+    assert plan.capacity == 40 + 40 * append
+    assert (plan.dataset is None) == (recipe == "sac")
+
+
+def test_reward_of_the_domain_and_of_the_user(plan_of):
+    env = envs.make("pointmaze-umaze", horizon=20)
+    task = plan_of("sac", env, None).task
+    assert (task.reward_scale, task.reward_bias, task.failure) == (10.0, -5.0, -5.0)
+    task = plan_of("sac", env, None, reward_scale=2.0, reward_bias=1.0).task
+    assert (task.reward_scale, task.reward_bias, task.failure) == (2.0, 1.0, 1.0)
+    assert plan_of("sac").task.failure is None
+
+
+def other_task():
+    rows = np.zeros((10, 3))
+    return Dataset.from_arrays(rows, rows[:, :1], rows[:, 0], np.ones(10), rows, name="other.hdf5")
+
+
+def test_the_rule_of_the_domain_is_applied_to_the_dataset():
+    rows = np.zeros((4, 1))
+    data = Dataset.from_arrays(rows, rows, [1, 4, 4, 2], np.ones(4), rows)
+    spec = dataclasses.replace(envs.make("probe-truncation").spec, domain="kitchen")
+    assert plans._load(data, spec).mask.tolist() == [1, 0, 0, 1]
+    assert plans._load(data, None) is data
+
+
+def test_the_order_of_a_dict_observation_is_part_of_the_identity(identity_of, probe_data):
+    ordered = dataclasses.replace(probe_data(), order=("b", "a"))
+    assert identity_of("wsrl", data=ordered)["dataset"]["order"] == ["b", "a"]
+    assert "order" not in identity_of("wsrl")["dataset"]
+
+
+@pytest.mark.parametrize(
+    ("args", "options", "match"),
+    [
+        (("wsrl", "probe-truncation", None), {}, "'pretrain' learns from offline data; name it with --dataset"),
+        (("rlpd", "probe-truncation", None), {}, "'finetune' learns from offline data; name it with --dataset"),
+        (("wsrl", "probe-truncation", other_task()), {}, r"other.hdf5: observations have size 3 .* another task"),
+        (("sac",), {"utd": 0}, "--utd must be above 0, not 0"),
+        (("sac",), {"batch_size": -1}, "--batch-size must be above 0, not -1"),
+        (("sac",), {"subset_size": 3}, "subset_size is 3 but num_critics is 2"),
+        (("sac",), {"discount": 1.5}, "--discount must be between 0 and 1"),
+        (("sac",), {"critic_lr": 0.0}, "--critic-lr must be above 0"),
+        (("cql",), {"offline_ratio": 0.5, "retention": "append"}, "--offline-ratio needs --retention mixed"),
+        (("cql",), {"capacity": 10, "retention": "append"}, "--capacity 10 is less than the dataset's 40 rows"),
+        (("calql",), {"capacity": 4}, "--capacity 4 does not hold the 5 rows"),
+        (("sac",), {"utdd": 3}, r"unknown option 'utdd'; did you mean 'utd'\?"),
+    ],
+)
+def test_bad_input_is_found_before_anything_runs(plan_of, args, options, match):
+    with pytest.raises(UserError, match=match) as caught:
+        plan_of(*args, **options)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_identity_has_all_that_decides_the_bits(identity_of, probe_data):
+    base = identity_of("wsrl")
+    assert base == identity_of("wsrl", chunk=1, checkpoint_minutes=0.1)  # speed only
+    changes = [
+        {"seeds": 3},
+        {"seed": 1},
+        {"utd": 3},
+        {"steps": 50},
+        {"pretrain_steps": 30},
+        {"warmup": 25},
+        {"eval_every": 50},
+        {"reward_scale": 2.0},
+        {"pretrainer": "cql"},
+        {"map_seeds": "vmap"},
+        {"num_envs": 2},
+        {"retention": "mixed"},
+        {"data": probe_data(rows=35)},
+    ]
+    found = [identity_of("wsrl", **change) for change in changes]
+    assert all(identity != base for identity in found)
+    assert all(a != b for n, a in enumerate(found) for b in found[:n])
+
+
+def test_a_start_replaces_the_offline_phase_and_is_part_of_the_identity(plan_of, identity_of):
+    spec = envs.make("probe-truncation").spec
+    agent, other = (Agent(SAC(), spec, {"w": jnp.full((1, 3), x)}) for x in (0.0, 1.0))
+    plan = plan_of("wsrl", data=None, start=agent)
+    assert phases(plan) == [("warmup", 20), ("finetune", 20)] and plan.dataset is None
+    np.testing.assert_array_equal(plan.start["w"], np.zeros((2, 3)))
+    assert identity_of("wsrl", start=agent) != identity_of("wsrl", start=other)
+    wrong = Agent(SAC(), envs.make("pointmaze-umaze").spec, agent.state)
+    with pytest.raises(UserError, match=r"the agent is of pointmaze-umaze .* and probe-truncation has 1 and 1"):
+        plan_of("wsrl", start=wrong)
+
+
+def test_options_are_split_by_where_they_belong():
+    run, algorithm = plans.split_options({"seeds": 2, "utd": 7, "expectile": 0.9})
+    assert run.seeds == 2 and algorithm == {"utd": 7, "expectile": 0.9}
+
+
+def test_a_simulator_may_be_given_more_time_on_resume():
+    options, overrides = plans.split_options({"steps": 6000})
+    asked = plans.Request("sac", names.find("sac"), "gymnasium:Pendulum-v1", options=options, overrides=overrides)
+    found = [
+        plans.make(dataclasses.replace(asked, env_options=given))[1]["env_options"]
+        for given in ({"g": 9.0}, {"g": 9.0, "timeout": 5.0})
+    ]
+    assert found == [{"g": 9.0}] * 2

@@ -1,0 +1,94 @@
+import json
+import struct
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from tensorboardX.proto.event_pb2 import Event
+
+from fastrl.runs import log
+from fastrl.runs.log import MetricsLog
+from fastrl.types import UserError
+
+
+def scalars(folder: Path, tag: str) -> list[tuple[int, float]]:
+    """(step, value) of a tag in the event files: records of length, checksum, bytes, checksum."""
+    found = []
+    for path in sorted(folder.iterdir()):
+        data = path.read_bytes()
+        while data:
+            (length,) = struct.unpack("<Q", data[:8])
+            event = Event.FromString(data[12 : 12 + length])
+            found += [(event.step, v.simple_value) for v in event.summary.value if v.tag == tag]
+            data = data[16 + length :]
+    return found
+
+
+def row(step: int) -> dict:
+    values = jnp.array([0.1, 2.0], jnp.float32) * step
+    return {"kind": "train", "phase": "finetune", "step": step, "online": step, "offline": 9, "loss": values}
+
+
+def test_rows_read_back_with_arrays_as_lists_and_non_finite_as_null(tmp_path):
+    metrics = MetricsLog(tmp_path / "run")
+    metrics.append(row(1))
+    metrics.append({"kind": "eval", "step": 2, "return": np.array([np.nan, np.inf, -3.0]), "x": float("nan")})
+    assert metrics.rows == 2
+    first, second = log.read(tmp_path / "run")  # before closing: every row is flushed
+    metrics.close()
+    assert first["loss"] == pytest.approx([0.1, 2.0]) and first["step"] == 1
+    assert second["return"] == [None, None, -3.0] and second["x"] is None
+    for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines():
+        json.loads(line, parse_constant=lambda name: pytest.fail(name))
+
+
+def test_float32_round_trips_exactly(tmp_path):
+    values = np.random.default_rng(0).normal(size=200).astype(np.float32)
+    metrics = MetricsLog(tmp_path)
+    metrics.append({"a": values, "b": values.astype(np.float64) / 3, "c": np.int64(2**60), "d": True})
+    metrics.close()
+    (found,) = log.read(tmp_path)
+    assert (np.array(found["a"], np.float32) == values).all()
+    assert (np.array(found["b"]) == values.astype(np.float64) / 3).all()
+    assert found["c"] == 2**60 and found["d"] is True
+
+
+def test_truncate_forgets_later_rows_and_a_resumed_file_equals_an_uninterrupted_one(tmp_path):
+    whole, cut = MetricsLog(tmp_path / "whole"), MetricsLog(tmp_path / "cut")
+    for step in range(1, 7):
+        whole.append(row(step))
+    for step in range(1, 6):
+        cut.append(row(step))
+    cut.close()
+    path = tmp_path / "cut" / "metrics.jsonl"
+    path.write_bytes(path.read_bytes()[:-5])  # the last line was torn by the kill
+    resumed = MetricsLog(tmp_path / "cut")
+    assert resumed.rows == 4
+    resumed.truncate(3)
+    assert [r["step"] for r in resumed.read()] == [1, 2, 3]
+    for step in range(4, 7):
+        resumed.append(row(step))
+    resumed.close()
+    whole.close()
+    assert path.read_bytes() == (tmp_path / "whole" / "metrics.jsonl").read_bytes()
+    cut_board, whole_board = (tmp_path / name / "tensorboard" for name in ("cut", "whole"))
+    means = scalars(cut_board, "finetune/train/loss")
+    assert means == scalars(whole_board, "finetune/train/loss")
+    assert [step for step, _ in means] == [1, 2, 3, 4, 5, 6]
+    assert means[1][1] == pytest.approx(2.1)
+    assert scalars(cut_board, "finetune/train/loss/seed_1") == [(n, 2.0 * n) for n in range(1, 7)]
+
+
+def test_a_log_shorter_than_the_checkpoint_knew_is_refused(tmp_path):
+    metrics = MetricsLog(tmp_path)
+    metrics.append(row(1))
+    with pytest.raises(UserError, match="has 1 rows but the checkpoint was made after 4"):
+        metrics.truncate(4)
+    metrics.truncate(0)
+    assert metrics.rows == 0 and log.read(tmp_path) == []
+    metrics.close()
+
+
+def test_a_folder_without_a_log_has_no_rows(tmp_path):
+    assert log.read(tmp_path) == []
