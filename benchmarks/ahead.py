@@ -23,6 +23,7 @@ from fastrl.engine.run import upload
 from fastrl.envs import host
 from fastrl.errors import UserError
 from fastrl.planning import plan
+from fastrl.planning import request as requests
 from fastrl.recipes import names
 
 STEPS = 200_000  # also rows of each seed's ring
@@ -100,14 +101,14 @@ def _planned(env: str, recipe: str, seeds: int, overrides: dict[str, Any]) -> en
         raise UserError(f"--env {env} is stepped on the host; name one that is stepped on the device")
     options = RunOptions(seeds=seeds, steps=STEPS, warmup=5_000, capacity=STEPS, map_seeds="vmap")
     data = dataset(DATA, made.spec.obs_size, made.spec.action_size)
-    return plan.make(plan.Request(recipe, function, made, data, options=options, overrides=overrides))[0]
+    return plan.make(requests.Request(recipe, function, made, data, options=options, overrides=overrides))[0]
 
 
 def _lowered(made: enter.Plan, mesh: Mesh, platform: str) -> tuple[Any, Any]:
     """The last phase's chunk, lowered for the devices of the mesh, and the shapes of its carry."""
     number, rows = len(made.phases) - 1, jax.eval_shape(lambda: upload(made))
     carry = enter.template(made, number, rows)
-    program = scan.chunk(made.phases[number], number, made.task, LENGTH, LOG_EVERY, made.side_by_side)
+    program = scan.chunk(made, number, LENGTH, LOG_EVERY)
     specs = jax.tree.map(lambda x: P("seed") if x.ndim else P(), carry)
     both = (specs, jax.tree.map(lambda _: P(), rows))
     shardings = jax.tree.map(lambda spec: NamedSharding(mesh, spec), both)

@@ -22,6 +22,7 @@ import numpy as np
 
 from fastrl import agent as agents
 from fastrl import api, envs
+from fastrl.collect import players
 from fastrl.collect.collect import collect
 from fastrl.collect.levels import Behaviour, Snapshot
 
@@ -73,7 +74,7 @@ def played(behaviour: Behaviour) -> np.ndarray:
     count, horizon = len(behaviour.snapshots), envs.make(behaviour.env).spec.horizon
     copies = count * EPISODES
     act = behaviour.sampler(range(count))
-    rows = collect(behaviour.env, steps=copies * horizon, behaviour=act, copies=copies)
+    rows = collect(behaviour.env, players.policy(act), steps=copies * horizon, copies=copies)
     ends = (rows["terminals"] | rows["timeouts"]).reshape(copies, horizon)
     counts: Any = np.cumsum(ends, 1) - ends == 0
     returns = (rows["rewards"].reshape(copies, horizon) * counts).sum(1)

@@ -8,12 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from fastrl import envs
-from fastrl.algorithms.build import build
 from fastrl.benchmarks import learner
 from fastrl.benchmarks.card import Job, Report, in_turn, seconds
-from fastrl.config import CQL, IQL, SAC, ActorCritic
+from fastrl.config import ActorCritic
+from fastrl.methods import CQL, IQL, SAC
 from fastrl.runs import manifest
-from fastrl.types import Spec
+from fastrl.types import Clock, Spec
 
 PRECISIONS = {"highest": "float32", "tensorfloat32": "TF32"}
 TINY: dict[str, Any] = {"actor_hidden": (8,), "critic_hidden": (8,), "num_critics": 2, "batch_size": 8}
@@ -82,10 +82,11 @@ def _compared(report: Report, what: str, function: Any, arguments: Any, parts: A
 
 def _update(report: Report, config: ActorCritic) -> Job:
     shape = dataclasses.replace(learner.SHAPES["locomotion"], batch=config.batch_size, utd=getattr(config, "utd", 1))
-    algorithm = build(config, Spec("any", shape.obs, shape.act, 1000), None)
+    algorithm = config.build(Spec("any", shape.obs, shape.act, 1000))
 
     def arguments() -> Any:
-        return algorithm.init(jax.random.key(0)), learner.transitions(shape, jax.random.key(1)), jax.random.key(2)
+        now = Clock(jnp.int32(0), jnp.int32(0))
+        return algorithm.init(jax.random.key(0)), learner.transitions(shape, jax.random.key(1)), jax.random.key(2), now
 
     return _compared(
         report, f"one update, {type(config).__name__}", algorithm.update, arguments, lambda out: {"": out[0]}

@@ -17,6 +17,7 @@ from fastrl.benchmarks.memory import size
 from fastrl.config import RunOptions
 from fastrl.engine import run as engine
 from fastrl.planning import plan as plans
+from fastrl.planning import request as requests
 from fastrl.recipes import names
 from fastrl.runs import manifest
 from fastrl.runs.progress import Progress
@@ -31,7 +32,7 @@ def bits(report: Report) -> None:
     for what, chunk in (("a run", 50), ("the same run again", 50), ("in chunks of 10", 10)):
         run = RunOptions(seeds=2, steps=300, warmup=200, eval_every=500, eval_episodes=1, chunk=chunk, map_seeds="vmap")
         given = options(report.dry) or {"batch_size": 32}
-        plan, _ = plans.make(plans.Request("sac", names.find("sac"), TASK, options=run, overrides=given))
+        plan, _ = plans.make(requests.Request("sac", names.find("sac"), TASK, options=run, overrides=given))
         sums.append(manifest.total(engine.run(plan, None, Progress(io.StringIO())).carry))
         report.tell(what, sums[-1] == sums[0], "same bits", sha256=sums[-1])
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import jax
 
-from fastrl.algorithms.build import build
 from fastrl.benchmarks import environments, flops
 from fastrl.benchmarks import learner as learners
 from fastrl.benchmarks import loop as loops
@@ -40,7 +39,7 @@ def _learner(report: Report, workload: str, seeds: int, precision: str) -> Job:
         config = dataclasses.replace(config, **TINY)
         shape = dataclasses.replace(shape, batch=8, width=8, actor_width=8, critics=2, penalized=2)
     count = 2 if report.dry else (20 if seeds < 64 else 5)
-    algorithm = build(config, Spec(workload, shape.obs, shape.act, 1000), None)
+    algorithm = config.build(Spec(workload, shape.obs, shape.act, 1000))
 
     def arguments() -> Any:
         keys = jax.random.split(jax.random.key(0), seeds)

@@ -1,10 +1,10 @@
-"""python benchmarks/kills.py [--kills 10]: kill -9 at random moments, resume, and compare with a run never killed.
+"""python benchmarks/kills.py [--recipe wsrl] [--kills 10]: kill -9 at random moments, resume, compare with no kill.
 
-One reference run of `fastrl run wsrl`, then as many as asked of the same command, each killed once while it is in a
-given stage: pre-training, warm-up, fine-tuning, or a save (an unfinished Orbax folder, or a step without its
-manifest). `--resume` continues each to its end, which must have the reference's SHA-256 of the whole carry and its
-metrics.jsonl byte for byte, and nothing that was acknowledged before the kill may be gone. Prints a JSON line for each
-kill and one of the sum, and writes them to `--json`. Linux or macOS; no accelerator is used.
+One reference run of `fastrl run RECIPE`, then as many as asked of the same command, each killed once while it is in a
+given stage: one of the recipe's phases, or a save (an unfinished Orbax folder, or a step without its manifest).
+`--resume` continues each to its end, which must have the reference's SHA-256 of the whole carry and its metrics.jsonl
+byte for byte, and nothing that was acknowledged before the kill may be gone. Prints a JSON line for each kill and one
+of the sum, and writes them to `--json`. Linux or macOS; no accelerator is used.
 """
 
 import argparse
@@ -19,28 +19,39 @@ import time
 from pathlib import Path
 from typing import Any
 
+from fastrl import presets
 from fastrl.runs import manifest
 from fastrl.runs.checkpoint import MANIFEST
 
-STAGES = ("pretrain", "warmup", "finetune", "save")
-ENV, ROWS = "probe-truncation", 2_000
-SIZES = {"seeds": 2, "actor-hidden": "8", "critic-hidden": "8", "batch-size": 8, "num-critics": 2, "cql-actions": 2}
-STEPS = {"pretrain-steps": 4_000, "steps": 8_000, "warmup": 4_000, "eval-every": 1_000, "eval-episodes": 2}
+ENV, ROWS = "probe-action", 2_000
+SIZES = {"seeds": 2, "actor-hidden": "8", "critic-hidden": "8", "batch-size": 8}
+STEPS = {"pretrain-steps": 4_000, "steps": 8_000, "eval-every": 1_000, "eval-episodes": 2}
+STAGED = {"reevaluate-steps": 4_000, "align-steps": 4_000}
 PACE = {"chunk": 10, "checkpoint-minutes": 0.01}
+RECIPES: dict[str, dict[str, Any]] = {
+    "wsrl": {"num-critics": 2, "cql-actions": 2, "warmup": 4_000},
+    "o2sac": {"num-critics": 2, "cql-actions": 2, "warmup": 4_000, "utd": 2, **STAGED},
+    "o2td3": {"num-critics": 2, "warmup": 4_000, **STAGED},
+    "o2ppo": {"rollout": 40, "reevaluate-steps": 4_000},
+}
 
 
-def options() -> list[str]:
-    """The options of every run here."""
-    return [word for name, value in {**SIZES, **STEPS, **PACE}.items() for word in (f"--{name}", str(value))]
+def options(recipe: str) -> list[str]:
+    """The options of every run of a recipe here."""
+    given = {**SIZES, **STEPS, **RECIPES[recipe], **PACE}
+    return [word for name, value in given.items() for word in (f"--{name}", str(value))]
 
 
-def start(home: Path, out: Path, *more: str) -> subprocess.Popen[bytes]:
+def start(recipe: str, home: Path, out: Path, *more: str) -> subprocess.Popen[bytes]:
     """The command, in a process of its own; `home` holds the data and the cache of compiled programs."""
-    words = [sys.executable, "-m", "fastrl.cli", "run", "wsrl", "--env", ENV, "--dataset", str(home / "data.hdf5")]
+    words = [sys.executable, "-m", "fastrl.cli", "run", recipe, "--env", ENV, "--dataset", str(home / "data.hdf5")]
     environment = {**os.environ, "HOME": str(home), "JAX_PLATFORMS": "cpu"}
     with (home / "stderr.txt").open("ab") as error:
         return subprocess.Popen(
-            [*words, *options(), "--out", str(out), *more], env=environment, stdout=subprocess.DEVNULL, stderr=error
+            [*words, *options(recipe), "--out", str(out), *more],
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            stderr=error,
         )
 
 
@@ -93,10 +104,12 @@ def wait_for(stage: str, out: Path, process: subprocess.Popen[bytes], rng: rando
     return False
 
 
-def kill_once(home: Path, number: int, stage: str, expected: tuple[str, bytes], rng: random.Random) -> dict[str, Any]:
+def kill_once(
+    recipe: str, home: Path, number: int, stage: str, expected: tuple[str, bytes], rng: random.Random
+) -> dict[str, Any]:
     """One run, killed in `stage` and resumed to its end."""
     out = home / f"run-{number}"
-    process = start(home, out)
+    process = start(recipe, home, out)
     struck = wait_for(stage, out, process, rng)
     process.send_signal(signal.SIGKILL)
     process.wait()
@@ -110,7 +123,7 @@ def kill_once(home: Path, number: int, stage: str, expected: tuple[str, bytes], 
         "acknowledged": acknowledged(out),
     }
     kept = acknowledged(out)
-    resumed = start(home, out, "--resume", "auto")
+    resumed = start(recipe, home, out, "--resume", "auto")
     row["resume_code"] = resumed.wait()
     sha256, log = end(out)
     text = (home / "stderr.txt").read_text().splitlines()
@@ -123,26 +136,29 @@ def kill_once(home: Path, number: int, stage: str, expected: tuple[str, bytes], 
 def main() -> int:
     """The reference, the kills, the sum."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--recipe", default="wsrl", choices=RECIPES)
     parser.add_argument("--kills", type=int, default=10)
     parser.add_argument("--seed", type=int, default=0, help="of the random moments")
     parser.add_argument("--json", type=Path, default=Path(__file__).parent / "results" / "kills.json")
     found = parser.parse_args()
-    rng = random.Random(found.seed)
+    rng, recipe = random.Random(found.seed), found.recipe
+    stages = (*presets.RECIPES[recipe].phases.split(", "), "save")
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
         collect = ["collect", ENV, str(home / "data.hdf5"), "--behaviour", "random", "--steps", str(ROWS)]
         subprocess.run([sys.executable, "-m", "fastrl.cli", *collect], check=True, stdout=subprocess.DEVNULL)
-        if start(home, home / "reference").wait() != 0:
+        if start(recipe, home, home / "reference").wait() != 0:
             print((home / "stderr.txt").read_text(), file=sys.stderr)
             return 1
         expected = end(home / "reference")
         rows = []
         for number in range(found.kills):
-            rows.append(kill_once(home, number, STAGES[number % len(STAGES)], expected, rng))
+            rows.append(kill_once(recipe, home, number, stages[number % len(stages)], expected, rng))
             print(json.dumps(rows[-1]), flush=True)
     good = sum(row["struck"] and row["resume_code"] == 0 and row["same_bits"] and row["same_log"] for row in rows)
-    stages = {stage: sum(row["stage"] == stage and row["struck"] for row in rows) for stage in STAGES}
-    total = {"kills": len(rows), "identical": good, "stages": stages, "sha256": expected[0], **manifest.provenance()}
+    struck = {stage: sum(row["stage"] == stage and row["struck"] for row in rows) for stage in stages}
+    total = {"recipe": recipe, "kills": len(rows), "identical": good, "stages": struck, "sha256": expected[0]}
+    total |= manifest.provenance()
     print(json.dumps(total), flush=True)
     found.json.write_text(json.dumps({"total": total, "kills": rows}, indent=1) + "\n")
     return 0 if good == len(rows) else 1

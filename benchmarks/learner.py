@@ -21,10 +21,11 @@ if __name__ == "__main__":
 import jax
 import jax.numpy as jnp
 
-from fastrl.algorithms.build import build
+from fastrl.algorithms import rows
 from fastrl.benchmarks.flops import Shape, learner_step
-from fastrl.config import SAC, ActorCritic, CalQL
-from fastrl.types import Algorithm, Spec, Transition
+from fastrl.config import ActorCritic
+from fastrl.methods import SAC, CalQL
+from fastrl.types import Algorithm, Clock, Spec, Transition
 
 SMALL: dict[str, Any] = {"actor_hidden": (64, 64), "critic_hidden": (64, 64), "num_critics": 5, "batch_size": 128}
 CONFIGS: dict[str, ActorCritic] = {
@@ -57,6 +58,7 @@ def transitions(shape: Shape, key: jax.Array) -> Transition:
         mask=jnp.ones(rows),
         next_obs=jax.random.normal(keys[3], (*rows, shape.obs)),
         mc_return=jax.random.normal(keys[4], rows),
+        last=jnp.zeros(rows),
     )
 
 
@@ -64,10 +66,11 @@ def learner(algorithm: Algorithm, count: int) -> Any:
     """`count` updates as one compiled call that reuses the state's memory."""
 
     def run(state: Any, batches: Transition, key: jax.Array) -> Any:
-        def body(state: Any, key: jax.Array) -> Any:
-            return algorithm.update(state, batches, key)
+        def body(state: Any, xs: tuple[jax.Array, jax.Array]) -> Any:
+            key, call = xs
+            return algorithm.update(state, batches, key, Clock(call, call))
 
-        state, metrics = jax.lax.scan(body, state, jax.random.split(key, count))
+        state, metrics = jax.lax.scan(body, state, (jax.random.split(key, count), jnp.arange(count)))
         return state, metrics["actor/loss"].mean()
 
     return jax.jit(run, donate_argnums=0)
@@ -88,12 +91,10 @@ def product() -> Callable[[], Any]:
     return lambda: matmul(a, a)
 
 
-def measure(workload: str, row_chunk: int | None = 0) -> dict[str, Any]:
-    """The benchmark's line for one workload; row_chunk 0 is the platform's default."""
+def measure(workload: str) -> dict[str, Any]:
+    """The benchmark's line for one workload."""
     shape = SHAPES[workload]
-    if row_chunk == 0:
-        row_chunk = 256 if jax.default_backend() == "cpu" else None
-    algorithm = build(CONFIGS[workload], Spec(workload, shape.obs, shape.act, 1000), row_chunk)
+    algorithm = CONFIGS[workload].build(Spec(workload, shape.obs, shape.act, 1000))
     batches, key = transitions(shape, jax.random.key(2)), jax.random.key(3)
     gflop = learner_step(shape) / 1e9
     count = max(2, round(SECONDS * 60 / gflop))
@@ -126,7 +127,7 @@ def measure(workload: str, row_chunk: int | None = 0) -> dict[str, Any]:
         "cpu_seconds": round(statistics.median(cpu), 5),
         "compile_seconds": round(compile_seconds, 2),
         "updates_per_call": count,
-        "row_chunk": row_chunk,
+        "rows_of_a_piece": rows.most(1),
         "device": jax.devices()[0].device_kind,
         "jax": jax.__version__,
         "finite": bool(jnp.isfinite(loss)),

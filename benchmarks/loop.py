@@ -20,9 +20,9 @@ import jax
 import jax.numpy as jnp
 
 from fastrl.config import RunOptions
-from fastrl.engine import enter, scan, seeds
+from fastrl.engine import enter, scan, streams
 from fastrl.planning import plan as plans
-from fastrl.planning.plan import Request
+from fastrl.planning.request import Request
 from fastrl.recipes import names
 from fastrl.replay import ring as replay
 
@@ -40,7 +40,7 @@ def request(env: str, overrides: Mapping[str, Any], **options: Any) -> Request:
 def fine_tuning(env: str, overrides: Mapping[str, Any], **options: Any) -> tuple[enter.Plan, Any]:
     """(the plan, a carry at the start of fine-tuning whose ring holds random rows): no warm-up is compiled or run."""
     plan, _ = plans.make(request(env, overrides, **options))
-    keys = seeds.keys(0, plan.seeds)
+    keys = streams.seeds(0, plan.seeds)
     carry = jax.jit(enter.enter(plan, 0))(keys, None, None, None, None)
     rows = jax.random.uniform(jax.random.key(6), carry.ring.rows.shape)  # masks, rewards and actions in [0, 1)
     ring = replay.advance(dataclasses.replace(carry.ring, rows=rows), min(WARMUP, plan.capacity))
@@ -57,7 +57,7 @@ def timed(function: Callable[[Any], Any], state: Any) -> tuple[float, Any]:
 def measure(env: str = "hopper") -> dict[str, Any]:
     """The benchmark's line."""
     plan, _ = plans.make(request(env, {}))
-    keys = seeds.keys(0, 1)
+    keys = streams.seeds(0, 1)
     carry = jax.jit(enter.enter(plan, 0))(keys, None, None, None, None)
     collect = lowered(plan, 0, carry, WARMUP).compile()
     carry = collect(carry, None)
@@ -90,22 +90,24 @@ def measure(env: str = "hopper") -> dict[str, Any]:
 
 def lowered(plan: enter.Plan, number: int, carry: Any, length: int) -> Any:
     """`length` steps of a phase, to be compiled: (carry, None) -> carry."""
-    program = scan.chunk(plan.phases[number], number, plan.task, length, 1_000, plan.side_by_side)
+    program = scan.chunk(plan, number, length, 1_000)
     return jax.jit(program, donate_argnums=0).lower(carry, None)
 
 
 def _learner(plan: enter.Plan, carry: Any) -> tuple[Any, jax.Array]:
     """`LENGTH` updates on fixed rows of the ring: (agent, rows) -> agent."""
-    phase, task = plan.phases[1], plan.task
+    phase, program = plan.phases[1], scan.program_of(plan, 1)
+    numbers = jax.tree.map(lambda x: x[0], carry.seeds.numbers)
     rows = replay.sample(carry.ring, jax.random.split(jax.random.key(2), 1), phase.utd * phase.batch_size)[0]
 
     def run(agent: Any, rows: jax.Array) -> Any:
         rows = rows.reshape(phase.utd, phase.batch_size, -1)
 
-        def step(agent: Any, key: jax.Array) -> tuple[Any, None]:
-            return scan.learn(phase, task, agent, rows, key)[0], None
+        def step(agent: Any, xs: tuple[jax.Array, jax.Array]) -> tuple[Any, None]:
+            key, time = xs
+            return scan.learn(program, agent, numbers, rows, key, time)[0], None
 
-        return jax.lax.scan(step, agent, jax.random.split(jax.random.key(3), LENGTH))[0]
+        return jax.lax.scan(step, agent, (jax.random.split(jax.random.key(3), LENGTH), jnp.arange(LENGTH)))[0]
 
     agent = jax.tree.map(lambda x: x[0], carry.seeds.agent)
     return jax.jit(run, donate_argnums=0).lower(agent, rows).compile(), rows

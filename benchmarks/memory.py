@@ -22,10 +22,10 @@ import numpy as np
 from fastrl import launch
 from fastrl.config import RunOptions
 from fastrl.data.datasets import Dataset
-from fastrl.engine import enter, scan, seeds
+from fastrl.engine import enter, scan, streams
 from fastrl.engine.run import upload
 from fastrl.planning import plan as plans
-from fastrl.planning.plan import Request
+from fastrl.planning.request import Request
 from fastrl.recipes import names
 
 ROWS = 1_000_000
@@ -67,7 +67,7 @@ def measure() -> dict[str, Any]:
     rows = jax.eval_shape(lambda: upload(plan))
     programs = {n: _program(plan, n, rows) for n in range(2)}
     entries = {n: _entry(plan, n, rows) for n in range(2)}
-    keys = jax.block_until_ready(seeds.keys(0, 1))
+    keys = jax.block_until_ready(streams.seeds(0, 1))
     first, needed = _growth(plan, entries, programs, keys)
     peak, _ = _growth(plan, entries, programs, keys)
     analysis = programs[1].memory_analysis()
@@ -112,12 +112,12 @@ def _enter(entry: Any, keys: Any, before: Any, rows: Any) -> Any:
 
 
 def _program(plan: enter.Plan, number: int, rows: Any) -> Any:
-    program = scan.chunk(plan.phases[number], number, plan.task, LENGTH, 1_000, plan.side_by_side)
+    program = scan.chunk(plan, number, LENGTH, 1_000)
     return jax.jit(program, donate_argnums=0).lower(enter.template(plan, number, rows), rows).compile()
 
 
 def _entry(plan: enter.Plan, number: int, rows: Any) -> Any:
-    keys = jax.eval_shape(lambda: seeds.keys(0, 1))
+    keys = jax.eval_shape(lambda: streams.seeds(0, 1))
     before = enter.template(plan, number - 1, rows) if number else None
     ring, state = (before.ring, before.seeds) if before else (None, None)
     entry = jax.jit(enter.enter(plan, number), donate_argnums=1)

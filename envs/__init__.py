@@ -1,4 +1,4 @@
-"""Environments: two pure functions and a spec. Knows nothing of algorithms, data or engine."""
+"""Environments: two pure functions and a spec. The package imports no algorithm, no data and no engine."""
 
 from fastrl.envs.check import check
 from fastrl.envs.registry import known, make, names, register

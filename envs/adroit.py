@@ -1,7 +1,7 @@
 """The binary tasks of the Adroit hand (Nakamoto et al., Cal-QL), as Gymnasium environments: the simulator's side.
 
-They are Gymnasium-Robotics' sparse tasks with another reward, and an episode that ends at the first success. Loaded by
-a worker process: imports neither jax nor fastrl. Sizes and horizons are in `fastrl.envs.robotics`.
+They are Gymnasium-Robotics' sparse tasks with another reward, and an episode that ends at the first success. A worker
+process loads this file, so it imports neither jax nor fastrl. Sizes and horizons are in `fastrl.envs.robotics`.
 """
 
 import contextlib

@@ -1,7 +1,7 @@
-"""Are two results the same, to the bit or but for rounding? Trees of arrays as lists of the host's.
+"""Compares two results bit by bit or up to rounding; trees of arrays become lists of NumPy arrays.
 
-Knows no environment. What rounding may do is measured (`nearby`, `apart`), not guessed: a body that just touches the
-ground makes percents of one unit.
+What rounding may do is measured (`nearby`, `apart`), not guessed: a body that just touches the ground turns one unit
+into percents.
 """
 
 from collections.abc import Callable
@@ -20,7 +20,7 @@ AMPLIFIED = 30.0
 
 
 def close(rows: Numbers, expected: Numbers, rounding: list[float]) -> bool:
-    """The last of each `rows` [n, ...], but for rounding: a difference for each leaf."""
+    """Whether the last of each `rows` [n, ...] is as `expected`, up to `rounding`, a difference for each leaf."""
     return all(
         np.allclose(row[-1], leaf, rtol=ROUNDING, atol=ROUNDING + AMPLIFIED * room, equal_nan=True)
         for row, leaf, room in zip(rows, expected, rounding, strict=True)
@@ -30,8 +30,8 @@ def close(rows: Numbers, expected: Numbers, rounding: list[float]) -> bool:
 def apart(a: np.ndarray, b: np.ndarray) -> float:
     """The greatest difference of numbers that are finite."""
     with np.errstate(invalid="ignore", over="ignore"):
-        apart = np.abs(a.astype(float) - b.astype(float))
-    return float(apart[np.isfinite(apart)].max(initial=0.0))
+        difference = np.abs(a.astype(float) - b.astype(float))
+    return float(difference[np.isfinite(difference)].max(initial=0.0))
 
 
 def nearby(tree: Any, random: np.random.Generator) -> Any:
@@ -85,5 +85,5 @@ def numbers(tree: Any) -> Numbers:
 
 
 def same(a: Numbers, b: Numbers) -> bool:
-    """Bit by bit, where a NaN is like another."""
+    """Whether all arrays are equal bit by bit; a NaN equals a NaN."""
     return len(a) == len(b) and all(np.array_equal(x, y, equal_nan=True) for x, y in zip(a, b, strict=True))

@@ -1,6 +1,6 @@
 """Gymnasium's Ant (`-v5`, `-v4`) in MJX: observation, reward and termination.
 
-Knows no solver setting (fastrl.envs.mjx) and no time limit (wrappers).
+Solver settings are in `fastrl.envs.mjx`, the time limit in `fastrl.envs.wrappers`.
 """
 
 import dataclasses

@@ -1,4 +1,4 @@
-"""AntMaze: Ant in a maze, as the papers use it (D4RL's, `-v2`; ultra as its fork's). Knows no time limit (wrappers).
+"""AntMaze: Ant in a maze, as the papers use it (D4RL's, `-v2`; ultra as its fork's).
 
 D4RL's ant is Gymnasium's with another time step, torque and contact impedance (`physics="d4rl"`); the start cell is the
 origin. `physics="gymnasium"` is Gymnasium-Robotics' task, on which Minari's datasets were collected: the stock ant, the

@@ -1,7 +1,7 @@
-"""Does an environment keep the protocol of `fastrl.types.Environment`? The first breach is said in one line.
+"""Checks that an environment keeps the protocol of `fastrl.types.Environment`; the first breach becomes one line.
 
-Traces, runs a few steps alone, then some copies side by side until their episodes end. Knows nothing of what a task
-means, and cannot see a reset that dynamics of its own randomness hide.
+The check traces the environment, runs one copy for a step, then several copies side by side until their episodes end.
+It cannot see a reset that is hidden by random dynamics.
 """
 
 from collections.abc import Callable
@@ -28,10 +28,10 @@ def check(env: Environment) -> None:
     it again whatever the others do, so that nothing is drawn or kept outside key and state; and over whole episodes of
     random actions, that numbers are finite, that an end is terminated or truncated and not both, that the time limit is
     no termination, that no reward of a sparse task is below failure's, and that `step` does not reset. A `restart` of
-    its own (fastrl.envs.wrappers) must be a reset where it is told to, and nothing else. What a simulator on the host
-    does wrong is told before what follows from it.
+    its own (fastrl.envs.wrappers) must reset where `done` and change nothing else. A fault of a simulator on the
+    host is reported before its consequences.
 
-    A compiled program rounds otherwise, and a body that touches the ground makes much of that. What may differ is
+    A compiled program rounds differently, and a body that touches the ground makes much of that. What may differ is
     measured: a step from arguments that are one unit of rounding away, `fastrl.envs.alike.AMPLIFIED` times. One program
     asked twice gives the same bits, but for an accelerator's own sums.
     """

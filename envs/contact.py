@@ -1,4 +1,4 @@
-"""C MuJoCo's contacts of capsules with planes and boxes, for MJX. Knows no model and no task.
+"""C MuJoCo's contacts of capsules with planes and boxes, for MJX.
 
 MJX 3.17 differs from C in two ways. On a plane its first tangent follows the capsule only while the capsule's axis,
 projected on the plane, is longer than 0.5; C follows it always, so on a steep leg friction acts along other directions.

@@ -1,6 +1,6 @@
-"""brax's tasks as `brax:NAME`. Imports brax, so only the registry imports this, when asked.
+"""brax's tasks as `brax:NAME`. It imports brax, so only the registry imports it, on demand.
 
-Knows neither brax's episode wrapper nor its auto-reset. brax's tasks are not Gymnasium's: models, physics and rewards
+brax's episode wrapper and its auto-reset are not used. Its tasks are not Gymnasium's: models, physics and rewards
 are brax's own, so a return here is a raw return and no score of a paper.
 """
 
@@ -28,7 +28,7 @@ def _quiet() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _theirs(failure: str) -> Iterator[None]:
-    """Calls into brax: quietly, and what it raises is one line."""
+    """Runs brax's own code quietly; what it raises becomes one line."""
     try:
         with _quiet():
             yield

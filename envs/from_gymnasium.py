@@ -1,7 +1,7 @@
 """`gymnasium:ID`: any Gymnasium environment with box-shaped spaces, stepped on the host from inside the scan.
 
 The state is the episode's seed and its actions so far, which is all that Gymnasium lets an episode depend on: it is
-saved and restored like any other array, and `fastrl.envs.host` brings a simulator to it. Knows no worker process.
+saved and restored like any other array, and `fastrl.envs.host` brings a simulator to it.
 """
 
 import contextlib
@@ -27,9 +27,9 @@ HORIZON = 1000
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Episode:
-    """An episode, whole: played again it leads to the same place."""
+    """A whole episode: played again, it leads to the same place."""
 
-    name: jax.Array  # [2] int32: the seed of its reset, and a number that tells it from others
+    name: jax.Array  # [2] int32: the seed of its reset, and a number that distinguishes it from others
     plays: jax.Array  # [] int32, actions so far
     actions: jax.Array  # [H, A], stale beyond `plays`
     ended: jax.Array  # [] bool: it shows zeros from then on

@@ -1,6 +1,6 @@
-"""gymnax's continuous tasks as `gymnax:ID`. Imports gymnax, so only the registry imports this, when asked.
+"""gymnax's continuous tasks as `gymnax:ID`. It imports gymnax, so only the registry imports it, on demand.
 
-Knows neither gymnax's auto-reset nor its time limit: `step_env` is the bare dynamics, and the limit becomes the spec's
+gymnax's auto-reset and its time limit are not used: `step_env` is the bare dynamics, and the limit becomes the spec's
 horizon, which the time limit of fastrl.envs.wrappers truncates.
 """
 
@@ -28,7 +28,7 @@ def make(identity: str) -> "Gymnax":
             env, params = gymnax.make(identity)
             actions = env.action_space(params)
             observation, _ = jax.eval_shape(env.reset_env, jax.random.key(0), params)
-    except Exception as error:  # some download what they show
+    except Exception as error:  # some download their data
         raise UserError(f"{where} cannot be made: {told(error)}") from error
     if not isinstance(actions, Box):
         raise spaces.not_a_box(where, actions)

@@ -1,6 +1,6 @@
-"""Which way an ant should walk through D4RL's AntMaze: along a shortest path, cell by cell. Learns nothing.
+"""Which way an ant should walk through D4RL's AntMaze: along a shortest path, cell by cell.
 
-As the navigation of D4RL's own data (d4rl/locomotion). Knows no ant and no episode.
+It follows the navigation of D4RL's own data (d4rl/locomotion).
 """
 
 import dataclasses

@@ -1,7 +1,7 @@
 """Simulators on the host, in worker processes, seen as a pure function of an episode: its seed and its actions.
 
-A simulator that is where the question begins goes on from there; otherwise one plays the episode from its seed. So
-workers are a cache: none of their state is in a checkpoint, and none is missed. Knows no jax, no space and no reward.
+A simulator that has played all but the last action of an episode plays that one; otherwise one plays the episode from
+its seed. So workers are a cache, and no checkpoint holds their state. This module imports no jax.
 """
 
 import contextlib
@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 import weakref
+from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -28,13 +29,13 @@ MOST = 256
 """Simulators kept for episodes that were left before their end; a larger batch has as many as it needs."""
 
 Name = tuple[int, int]
-"""An episode: the seed of its reset, and a number that tells it from others."""
+"""An episode: the seed of its reset, and a number that distinguishes it from others."""
 
 _pools: "weakref.WeakSet[Pool]" = weakref.WeakSet()
 
 
 class Worker:
-    """A process, and which of its simulators run. What they print is not shown; what they raise is."""
+    """A process and its simulators. What they print is not shown; what they raise is."""
 
     def __init__(self, source: tuple[str | None, str, dict[str, Any]]):
         here, there = socket.socketpair()
@@ -84,7 +85,7 @@ class Seat:
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """One row of a batch: what a worker is asked, for whom."""
+    """One row of a batch: what a worker is asked, and for which episode."""
 
     row: int
     name: Name
@@ -204,6 +205,15 @@ def check() -> None:
         failure, pool.failure = pool.failure, None
         if failure is not None:
             raise failure
+
+
+@contextlib.contextmanager
+def session() -> Iterator[None]:
+    """Closes the simulators that were started inside, however it is left."""
+    try:
+        yield
+    finally:
+        close()
 
 
 def close() -> None:

@@ -1,7 +1,7 @@
 """D4RL's kitchen (Gupta et al. 2019; Fu et al. 2020) on Gymnasium-Robotics' model: the simulator's side.
 
-Observation, noise and reward are those of the environment that WSRL and Cal-QL ran, the physics that of D4RL. Loaded by
-a worker process: imports neither jax nor fastrl. Sizes and horizons are in `fastrl.envs.robotics`.
+Observation, noise and reward are those of the environment that WSRL and Cal-QL ran, the physics that of D4RL. A worker
+process loads this file, so it imports neither jax nor fastrl. Sizes and horizons are in `fastrl.envs.robotics`.
 """
 
 import contextlib

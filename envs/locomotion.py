@@ -1,6 +1,6 @@
 """Gymnasium's planar locomotion tasks (`-v5`, `-v4`) in MJX: observation, reward, termination. A task is a row.
 
-Knows no solver setting (fastrl.envs.mjx) and no time limit (wrappers).
+Solver settings are in `fastrl.envs.mjx`, the time limit in `fastrl.envs.wrappers`.
 """
 
 import dataclasses

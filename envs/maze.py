@@ -1,4 +1,4 @@
-"""PointMaze as an offline-to-online task. Knows no contact (fastrl.envs.point) and no time limit.
+"""PointMaze as an offline-to-online task. Contacts are in `fastrl.envs.point`, the time limit in `wrappers`.
 
 Physics, mazes, horizons, radius and noise are Gymnasium-Robotics' (`-v3`). The task is that of the
 papers' AntMaze instead: one evaluation goal in the far corner that is not observed, starts spread

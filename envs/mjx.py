@@ -1,4 +1,4 @@
-"""MuJoCo models for MJX: loading, solver settings, a small state and its step. Knows no task.
+"""MuJoCo models for MJX: loading, solver settings, a small state and its step.
 
 Models are Gymnasium's own XML, stepped as C MuJoCo steps them (tests compare each step with C). Only
 the solver's limits differ: fewer iterations than the XML allows, never fewer than C needs.

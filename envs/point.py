@@ -1,4 +1,4 @@
-"""The ball of PointMaze: one MuJoCo step among walls, written out. Knows no task.
+"""The ball of PointMaze: one MuJoCo step among walls, written out.
 
 Two degrees of freedom and frictionless contacts leave nothing of MuJoCo's general step but arithmetic
 on 2 x 2 numbers. Written out it costs a small part of MJX's and equals C MuJoCo to rounding (tests

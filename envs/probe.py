@@ -1,7 +1,6 @@
 """Tiny environments with values known in closed form, to test learners with (after Andy Jones).
 
-Knows nothing of physics. Every probe observes one number, the episode's progress, and takes one
-action.
+Every probe observes one number, the episode's progress, and takes one action.
 """
 
 import dataclasses

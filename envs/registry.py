@@ -1,4 +1,4 @@
-"""Environments by name. Imports an environment's module (and simulator) only when it is made."""
+"""Environments by name. An environment's module (and simulator) is imported only when it is made."""
 
 import difflib
 import functools
@@ -80,7 +80,7 @@ _REGISTERED: dict[str, Factory] = {}  # the user's own
 
 
 def names() -> list[str]:
-    """Every name that `make` knows; besides them it knows the adapters' PREFIX:ID."""
+    """Every name that `make` takes; besides them it takes the adapters' PREFIX:ID."""
     return sorted([*_OURS, *_REGISTERED])
 
 
@@ -99,8 +99,8 @@ def row(name: str) -> Row:
 
 def options(name: str) -> dict[str, Any]:
     """The options that `make` takes for this name, besides `horizon`, and their defaults."""
-    known = inspect.signature(_factory(name)).parameters.values()
-    named = [option for option in known if option.kind is not option.VAR_KEYWORD and option.name != "horizon"]
+    parameters = inspect.signature(_factory(name)).parameters.values()
+    named = [option for option in parameters if option.kind is not option.VAR_KEYWORD and option.name != "horizon"]
     return {option.name: option.default for option in named}
 
 
@@ -114,18 +114,20 @@ def register(name: str, factory: Factory) -> None:
 def make(name: str, *, horizon: int | None = None, **options: Any) -> Environment:
     """The environment `name` with a time limit (`horizon` steps; none is its own default)."""
     entry = _factory(name)
-    known = inspect.signature(entry).parameters
-    open_ended = any(p.kind is p.VAR_KEYWORD for p in known.values())
+    parameters = inspect.signature(entry).parameters
+    open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     for option in options:
-        if option not in known and not open_ended:
-            hint = _nearest(option, [*known, "horizon"])
+        if option not in parameters and not open_ended:
+            hint = _nearest(option, [*parameters, "horizon"])
             raise UserError(f"environment {name!r} has no option {option!r}{hint}")
-    kinds = {"horizon": int | None} | {option: known[option].annotation for option in options if option in known}
+    kinds = {"horizon": int | None} | {
+        option: parameters[option].annotation for option in options if option in parameters
+    }
     for option, value in {"horizon": horizon, **options}.items():
         _check_kind(name, option, value, kinds.get(option))
     if horizon is not None and horizon < 1:
         raise UserError(f"environment {name!r}: horizon is {horizon}, it must be at least 1")
-    if horizon is not None and "horizon" in known:
+    if horizon is not None and "horizon" in parameters:
         options["horizon"] = horizon
     env = entry(**options)
     if not hasattr(env, "spec"):

@@ -1,4 +1,4 @@
-"""Kitchen and Adroit tasks by name: their sizes, horizons and domains. Knows no physics (kitchen.py, adroit.py).
+"""Kitchen and Adroit tasks by name: their sizes, horizons and domains. The physics are in kitchen.py and adroit.py.
 
 Sizes are stated, not asked for, so that a name costs no simulator.
 """

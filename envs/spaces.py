@@ -8,10 +8,10 @@
   component is fixed: the environment is always given that number, and recorded data holds 0 there.
 - **No bounds** has a component with one of 1e10 or more, MuJoCo's largest number, such as infinity or the largest
   float32. Nothing says what the agent's 1 is to be, so an environment with one is refused. Recorded actions are taken
-  as they stand there, like those of files that tell no bounds, and must lie in [-1, 1].
+  as they stand there, like those of files that state no bounds, and must lie in [-1, 1].
 - **A reward or flag** is one number, in an array of one element if need be; a flag is 0 or 1.
 
-Knows no simulator, no file and no library's spaces: shapes, types and bounds alone.
+The functions here take shapes, types and bounds, not the space objects of a library.
 """
 
 from typing import Any
@@ -21,7 +21,7 @@ import numpy as np
 from fastrl.types import Spec, UserError
 
 UNBOUNDED = 1e10
-"""A bound of this size or more is none."""
+"""A bound of this size or more counts as no bound."""
 
 
 def words(space: Any) -> str:
@@ -44,7 +44,7 @@ def not_a_box(where: str, space: Any) -> UserError:
 
 
 def bounds(where: str, dtype: Any, low: Any, high: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Bounds [A] of a Box of actions of any shape, infinite where it has none; what nobody can act in is refused."""
+    """Bounds [A] of a Box of actions of any shape, infinite where it has none; refuses one that no agent can act in."""
     low, high = (np.ravel(np.asarray(bound, np.float64)) for bound in (low, high))
     if not np.issubdtype(np.dtype(dtype), np.floating):
         raise UserError(

@@ -1,7 +1,7 @@
-"""AntMaze's ant on a floor without walls, told which way to walk. Knows no time limit (wrappers).
+"""AntMaze's ant on a floor without walls, with a direction to walk in.
 
-What AntMaze's own data is collected with is trained here: a policy that walks in any direction. Neither paper has
-this task; D4RL's counterpart is its goal-reaching ant. Everything observed is seen from the torso, so that one way of
+The policy that AntMaze's own data is collected with is trained here: it walks in any direction. Neither paper has this
+task; D4RL's counterpart is its goal-reaching ant. Everything observed is seen from the torso, so that one way of
 walking serves all directions.
 
 Not reproduced: as fastrl.envs.antmaze.

@@ -1,4 +1,4 @@
-"""A scripted controller for PointMaze: along a shortest path, cell by cell. Learns nothing."""
+"""A scripted controller for PointMaze: along a shortest path, cell by cell."""
 
 import dataclasses
 

@@ -1,7 +1,7 @@
-"""The process that runs Gymnasium simulators for `fastrl.envs.host`, as a script: it reads jobs and shows results.
+"""The process that runs Gymnasium simulators for `fastrl.envs.host`, as a script: it reads jobs and sends results.
 
-Imports neither jax nor fastrl, so that it starts fast and holds no accelerator. Knows no episode's name and no copy.
-What a simulator returns is read by the rule of `fastrl.envs.spaces`, and what it does wrong is told with the mend.
+It imports neither jax nor fastrl, so that it starts fast and holds no accelerator. What a simulator returns is read by
+the rule of `fastrl.envs.spaces`; an error says what was wrong and how to mend it.
 """
 
 import contextlib

@@ -1,6 +1,6 @@
 """Wrappers: the time limit, the agent's action range, and many copies with auto-reset.
 
-Knows no algorithm and no reward scale: rewards pass through raw (the engine scales them, once).
+Rewards pass through raw; the engine scales them, once.
 """
 
 import dataclasses
@@ -21,7 +21,7 @@ ACTION_LIMIT = 0.99999
 def restart(env: Environment, key: Key, state: State, obs: jax.Array, done: jax.Array) -> tuple[State, jax.Array]:
     """A new episode where `done` [], else (state, obs) as they are.
 
-    An environment may have a `restart` of its own, of the same arguments, where a reset that nobody needs costs.
+    An environment with an expensive reset may have a `restart` of its own, with the same arguments.
     """
     if (own := getattr(env, "restart", None)) is not None:
         return own(key, state, obs, done)

@@ -3,15 +3,17 @@
 import importlib
 from typing import Any
 
-from fastrl.config import BC, CQL, IQL, SAC, CalQL
+from fastrl.config import Options, option
 from fastrl.errors import UserError
+from fastrl.methods import BC, CQL, IQL, O2PPO, O2SAC, O2TD3, PPO, SAC, TD3, TD3BC, CalQL
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
 
 _LAZY = {
     "run": "fastrl.api",
     "pretrain": "fastrl.api",
     "finetune": "fastrl.api",
+    "sweep": "fastrl.api",
     "evaluate": "fastrl.api",
     "Run": "fastrl.api",
     "load": "fastrl.data.datasets",
@@ -22,12 +24,35 @@ _LAZY = {
     "register": "fastrl.envs.registry",
     "Agent": "fastrl.agent",
     "load_agent": "fastrl.agent",
+    "Algorithm": "fastrl.types",
+    "Builder": "fastrl.planning.builder",
+    "Clock": "fastrl.types",
+    "Group": "fastrl.algorithms.group",
+    "Phase": "fastrl.engine.phase",
     "Spec": "fastrl.types",
     "Step": "fastrl.types",
     "Transition": "fastrl.types",
 }
 
-__all__ = ["BC", "CQL", "IQL", "SAC", "CalQL", "UserError", "__version__", "envs", *_LAZY]
+__all__ = [
+    "BC",
+    "CQL",
+    "IQL",
+    "O2PPO",
+    "O2SAC",
+    "O2TD3",
+    "PPO",
+    "SAC",
+    "TD3",
+    "TD3BC",
+    "CalQL",
+    "Options",
+    "UserError",
+    "__version__",
+    "envs",
+    "option",
+    *_LAZY,
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -11,18 +11,30 @@ import jax.numpy as jnp
 import numpy as np
 
 from fastrl import config as configs
-from fastrl.algorithms.build import build
+from fastrl import methods, plugins
 from fastrl.data import links
+from fastrl.networks import normalise
 from fastrl.runs import folder, lock, manifest
 from fastrl.runs.checkpoint import Checkpoints
 from fastrl.types import Algorithm, Key, Spec, State, UserError
+
+FORMAT = 2
+"""Of agent.json and the arrays beside it; 1 was fastrl 0.1's, whose networks were named otherwise."""
+
+
+def algorithm_of(config: configs.Options, spec: Spec) -> Algorithm:
+    """The functions of an agent with these options, normaliser included: its statistics come with the agent's state."""
+    algorithm = config.build(spec)
+    if not getattr(config, "normalize_observations", False):
+        return algorithm
+    return normalise.normalised(algorithm, (np.zeros(spec.obs_size), np.ones(spec.obs_size)))
 
 
 @dataclasses.dataclass(frozen=True)
 class Agent:
     """A (pre-)trained actor-critic of one or several seeds."""
 
-    config: configs.ActorCritic
+    config: configs.Options
     spec: Spec
     state: State  # every leaf [S, ...]
     reward: tuple[float, float] = (1.0, 0.0)  # scale and bias of the rewards that its values are of
@@ -35,7 +47,7 @@ class Agent:
     @property
     def algorithm(self) -> Algorithm:
         """The three functions of this agent's algorithm."""
-        return build(self.config, self.spec, None)
+        return algorithm_of(self.config, self.spec)
 
     def act(self, obs: Any, seed: int = 0) -> np.ndarray:
         """Deterministic action `[..., A]` in [-1, 1] of one seed's policy for observations `[..., O]`."""
@@ -47,8 +59,11 @@ class Agent:
         state = jax.tree.map(lambda x: x[seed], self.state)
         return lambda obs, key: self.algorithm.act(state, obs, key, True)
 
-    def for_seeds(self, seeds: int) -> State:
-        """States of `seeds` agents: this one agent for all, or seed by seed."""
+    def for_seeds(self, seeds: int, points: int = 1) -> State:
+        """States of `seeds` agents: this one agent for all, or seed by seed; the same for each point of a sweep."""
+        if points > 1:
+            one = self.for_seeds(seeds)
+            return jax.tree.map(lambda x: jnp.concatenate([x] * points), one)
         if self.seeds == 1:
             return jax.tree.map(lambda x: jnp.repeat(x, seeds, axis=0), self.state)
         if self.seeds < seeds:
@@ -65,7 +80,8 @@ class Agent:
             raise UserError(f"{path} is a run's folder; save the agent into one of its own")
         manifest.make_folder(path)
         content = {
-            "config": configs.describe(self.config),
+            "format": FORMAT,
+            "config": methods.describe(self.config),
             "spec": dataclasses.asdict(self.spec),
             "seeds": self.seeds,
             "reward": self.reward,
@@ -90,13 +106,18 @@ def load(path: str | Path) -> Agent:
     links.check(home)
     try:
         content = json.loads((home / "agent.json").read_text())
+        if content.get("format", 1) != FORMAT:
+            raise UserError(
+                f"{home / 'agent.json'} was saved by fastrl 0.1, whose networks had other names; "
+                "train the agent again, or use it with fastrl 0.1"
+            )
         fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in content["spec"].items()}
         spec = Spec(**fields)
-        config = configs.restore(content["config"])
+        config = _config(home, content["config"])
         seeds, (scale, bias) = int(content["seeds"]), content["reward"]
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{home / 'agent.json'} cannot be read ({error}); save the agent again") from error
-    algorithm = build(config, spec, None)
+    algorithm = algorithm_of(config, spec)
     template = jax.eval_shape(lambda: jax.lax.map(algorithm.init, jax.random.split(jax.random.key(0), seeds)))
     damage: list[str] = []
     restored = Checkpoints(home / "checkpoints").restore(lambda meta: template, damage.append)
@@ -110,3 +131,15 @@ def load(path: str | Path) -> Agent:
     if chosen >= agent.seeds:
         raise UserError(f"{root} has seeds 0 to {agent.seeds - 1}, not {chosen}")
     return dataclasses.replace(agent, state=jax.tree.map(lambda x: x[chosen : chosen + 1], agent.state))
+
+
+def _config(home: Path, fields: dict[str, Any]) -> Any:
+    """An agent's options; a class that is not ours is imported, and a network that was handed over must be named."""
+    for name in ("actor", "critic"):
+        if (given := fields.get(name)) is not None and ":" not in given:
+            raise UserError(f"{home} has a {name} of its own, {given}, which cannot be found again: use MODULE:NAME")
+    name = fields["algorithm"]
+    if name not in methods.ALGORITHMS and ":" not in name:
+        raise ValueError(f"there is no algorithm {name!r}")
+    kind = None if name in methods.ALGORITHMS else plugins.resolve("algorithm", name)
+    return methods.restore(fields, kind)

@@ -2,7 +2,7 @@
 
 import dataclasses
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +13,21 @@ import numpy as np
 from fastrl import agent as agents
 from fastrl import presets
 from fastrl.agent import Agent
-from fastrl.config import ActorCritic, describe
+from fastrl.config import Options
 from fastrl.data.datasets import Dataset
 from fastrl.data.sources import Source
 from fastrl.engine import evaluate as evaluation
 from fastrl.engine import run as engine
-from fastrl.engine import seeds
+from fastrl.engine import seeds, streams
 from fastrl.engine.phase import Phase
 from fastrl.engine.plan import Plan
 from fastrl.envs import host
+from fastrl.methods import name_of
 from fastrl.planning import plan as plans
+from fastrl.planning import request as requests
+from fastrl.planning import sweep as sweeps
 from fastrl.planning.builder import Builder
-from fastrl.planning.plan import Request
+from fastrl.planning.request import Request
 from fastrl.recipes import names
 from fastrl.recipes.wsrl import adopt_all
 from fastrl.runs import folder
@@ -50,7 +53,7 @@ class Run:
 
 
 def run(
-    recipe: str,
+    recipe: str | Callable[[Builder], list[Phase]],
     *,
     env: str | Environment,
     dataset: str | Path | Source | Dataset | None = None,
@@ -60,23 +63,70 @@ def run(
     resume: Resume = False,
     progress: Progress | None = None,
     command: str | None = None,
+    sweep: Mapping[str, Sequence[Any]] | None = None,
     **options: Any,
 ) -> Run:
     """Runs a recipe, start to end, for many seeds.
 
-    `env` is a name or an environment, `dataset` what `fastrl.load` reads or a `Dataset`; `start` is an agent (or its
-    folder) that replaces the recipe's offline phase. `options` are run options and options of the algorithms
-    (`fastrl run --help` lists them). With `out`, a run folder holds config, metrics, report, picture and
-    checkpoints; `resume=True` continues it, "auto" does or starts one. Raises `UserError` on bad input, before anything
-    is written, and where another process is at work in that folder.
+    `recipe` is a name, MODULE:NAME, or a function of the builder that returns phases. `env` is a name or an
+    environment, `dataset` what `fastrl.load` reads or a `Dataset`; `start` is an agent (or its folder) that replaces
+    the recipe's offline phase. `options` are run options and options of the algorithms (`fastrl run --help` lists
+    them). With `out`, a run folder holds config, metrics, report, picture and checkpoints; `resume=True` continues it,
+    "auto" does or starts one. Raises `UserError` on bad input, before anything is written, and where another process
+    is at work in that folder.
     """
-    run_options, overrides = plans.split_options(options)
-    request = Request(recipe, names.find(recipe), env, dataset, start, env_options or {}, run_options, overrides)
+    run_options, overrides = requests.split_options(options)
+    name, function = (recipe, names.find(recipe)) if isinstance(recipe, str) else (recipe.__name__, recipe)
+    sweeps.check(sweep or {})
+    request = Request(name, function, env, dataset, start, env_options or {}, run_options, overrides, sweep or {})
     return _execute(request, out, resume, progress, command)
 
 
+def sweep(
+    recipe: str | Callable[[Builder], list[Phase]],
+    grid: Mapping[str, Sequence[Any]],
+    *,
+    out: str | Path | None = None,
+    progress: Progress | None = None,
+    **arguments: Any,
+) -> list[Run]:
+    """Runs a recipe at every point of a grid; `arguments` are those of `fastrl.run`.
+
+    Points that differ in numbers (learning rates, weights, the warm-up) are rows of one run, in one compilation. Shapes
+    and words (UTD, hidden layers, retention) are runs one after another, each in a folder of its own under `out`.
+    """
+    sweeps.check(grid)
+    function = names.find(recipe) if isinstance(recipe, str) else recipe
+    first = {name: values[0] for name, values in grid.items()}
+    options = {key: value for key, value in arguments.items() if key not in requests.PARAMETERS and key != "command"}
+    run_options, overrides = requests.split_options({**options, **first})
+    probe = plans.phases_of(
+        Request(
+            recipe if isinstance(recipe, str) else recipe.__name__,
+            function,
+            arguments["env"],
+            None,
+            None,
+            arguments.get("env_options") or {},
+            run_options,
+            overrides,
+        )
+    )
+    inside = {name: values for name, values in grid.items() if sweeps.in_one_run(name, probe)}
+    outside = {name: values for name, values in grid.items() if name not in inside}
+    progress = progress or Progress(sys.stderr)
+    found = []
+    for point in sweeps.rows(outside):
+        folder = None if out is None else Path(out) / sweeps.label(point).replace(", ", "-") if point else Path(out)
+        if point:
+            progress.message(f"sweep: {sweeps.label(point)} (shapes and words run one after another)")
+        more = {**arguments, **point}
+        found.append(run(recipe, out=folder, progress=progress, sweep=inside, **more))
+    return found
+
+
 def pretrain(
-    config: ActorCritic,
+    config: Options,
     data: str | Path | Source | Dataset,
     *,
     steps: int,
@@ -95,14 +145,14 @@ def pretrain(
         return [builder.offline(config)]
 
     asked = {"seeds": 1, **options, "seed": key, "pretrain_steps": steps, "steps": steps}
-    run_options, overrides = plans.split_options(asked)
-    name = f"pretrain {describe(config)['algorithm']}"
+    run_options, overrides = requests.split_options(asked)
+    name = f"pretrain {name_of(config)}"
     request = Request(name, recipe, env, data, None, env_options or {}, run_options, overrides)
     return _execute(request, out, resume, progress, command).agent
 
 
 def finetune(
-    config: ActorCritic,
+    config: Options,
     env: str | Environment,
     *,
     start: str | Path | Agent | None = None,
@@ -122,8 +172,8 @@ def finetune(
         warmup = presets.warmup(builder.domain)
         return builder.online(config, warmup=warmup, ratio=ratio, append=append, entry=adopt_all)
 
-    run_options, overrides = plans.split_options({**options, "seed": key})
-    name = f"finetune {describe(config)['algorithm']}"
+    run_options, overrides = requests.split_options({**options, "seed": key})
+    name = f"finetune {name_of(config)}"
     request = Request(name, recipe, env, dataset, start, env_options or {}, run_options, overrides)
     return _execute(request, out, resume, progress, command)
 
@@ -149,13 +199,15 @@ def play(
     `tell` hears of it before it begins.
     """
     agent = agent if isinstance(agent, Agent) else agents.load(agent)
-    environment = plans.environment(env, env_options)
+    environment = requests.environment(env, env_options)
     assert environment is not None
-    plans.same_sizes(agent.spec, environment.spec)
+    requests.same_sizes(agent.spec, environment.spec)
     if tell is not None:
         tell(f"playing {environment.spec.name}: episodes {episodes}, seeds {agent.seeds}")
     program = evaluation.program(environment, agent.algorithm, episodes, seeds.side_by_side("auto"))
-    result = jax.block_until_ready(jax.jit(program)(agent.state, seeds.keys(key, agent.seeds), jnp.int32(0)))
+    result = jax.block_until_ready(
+        jax.jit(program)(agent.state, streams.seeds(key, agent.seeds), jnp.int32(0), jnp.int32(0))
+    )
     host.close()
     host.check()
     return result, environment.spec

@@ -13,6 +13,9 @@ import jax
 from fastrl.errors import Failure as Failure
 from fastrl.errors import UserError as UserError
 
+ACTION_LIMIT = 1.0 - 1e-5
+"""Actions stay inside the open interval, else a tanh-Gaussian's log density of them is infinite."""
+
 Key = jax.Array
 Params = Any
 State = Any
@@ -34,6 +37,7 @@ class Transition:
     mask: jax.Array  # [...]
     next_obs: jax.Array  # [..., O]
     mc_return: jax.Array  # [...], Monte-Carlo return-to-go of the scaled reward (Cal-QL); 0 where unknown
+    last: jax.Array  # [...], 1 where the episode ended with this row, terminated or truncated; what follows is another
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,11 +80,20 @@ class Environment(Protocol):
         """One step with action [A] in the spec's bounds; never resets by itself."""
 
 
+class Clock(NamedTuple):
+    """When an update happens. It is the same for every seed, so that a branch on it stays a branch under `vmap`."""
+
+    step: jax.Array  # [] int32: environment steps of one seed since it went online; offline, gradient steps
+    call: jax.Array  # [] int32: calls of the phase's `update` before this one
+
+
 class Algorithm(NamedTuple):
-    """Three pure functions over a state pytree, returned by a factory that closes over its configuration."""
+    """Four pure functions over a state pytree, returned by a factory that closes over its configuration."""
 
     init: Callable[[Key], State]
     act: Callable[[State, jax.Array, Key, bool], jax.Array]
     """`(state, obs [..., O], key, explore) -> action [..., A]`; `explore=False` is the mode."""
-    update: Callable[[State, Transition, Key], tuple[State, Metrics]]
-    """`(state, batches [U, B, ...], key)`: U critic updates, then one update of everything else."""
+    update: Callable[[State, Transition, Key, Clock], tuple[State, Metrics]]
+    """`(state, batches [U, B, ...], key, clock)`: one call, with U minibatches."""
+    judge: Callable[[State, jax.Array], State] | None = None
+    """`(state, score []) -> state` after each evaluation, whose mean return is the score (best policy so far)."""

@@ -1,1 +1,1 @@
-"""Arrays in, arrays out: every kernel has a reference and a Pallas form; knows no RL."""
+"""Arrays in, arrays out: what the engine calls where it was measured to pay, each with a plain reference."""

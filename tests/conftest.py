@@ -15,6 +15,7 @@ from fastrl.data.datasets import Dataset
 from fastrl.engine import run as engine
 from fastrl.engine.plan import Plan
 from fastrl.planning import plan as plans
+from fastrl.planning import request as requests
 from fastrl.recipes import names
 from fastrl.runs import manifest
 from fastrl.runs.preempt import StopRequest
@@ -98,17 +99,28 @@ def _tiny(recipe: Any, start: Any, **options: Any) -> dict[str, Any]:
         idle |= {"pretrain_steps", "cql_actions"}
     if recipe == "wsrl" and (start is not None or options.get("pretrainer") == "iql"):
         idle |= {"cql_actions"}
-    if recipe == "iql":
+    if recipe in ("iql", "td3", "ppo", "o2td3", "o2ppo"):
         idle |= {"cql_actions", "backup_actions"}
+    if recipe in ("td3", "ppo"):
+        idle |= {"pretrain_steps"}
+    if recipe in ("ppo", "o2ppo"):
+        idle |= {"warmup"}
+        options = {"rollout": 20, "batch_size": 10} | options
+    if recipe == "ppo":
+        idle |= {"num_critics"}
+    if recipe in ("o2sac", "o2td3", "o2ppo"):
+        options = {"reevaluate_steps": 20} | options
+    if recipe in ("o2sac", "o2td3"):
+        options = {"align_steps": 20} | options
     return {name: value for name, value in TINY.items() if name not in idle} | options
 
 
 def _request(recipe: Any, env: Any = "probe-truncation", data: Any = "own", start: Any = None, **options: Any) -> Any:
     env = envs.make(env) if isinstance(env, str) else env
     data = _probe_data(env.spec.name) if isinstance(data, str) and data == "own" else data
-    run, overrides = plans.split_options(_tiny(recipe, start, **options))
+    run, overrides = requests.split_options(_tiny(recipe, start, **options))
     name, function = (recipe, names.find(recipe)) if isinstance(recipe, str) else ("a function", recipe)
-    return plans.Request(name, function, env, data, start, {}, run, overrides)
+    return requests.Request(name, function, env, data, start, {}, run, overrides)
 
 
 @pytest.fixture(scope="session")

@@ -8,8 +8,7 @@ import pytest
 from fastrl import agent as agents
 from fastrl import envs
 from fastrl.agent import Agent
-from fastrl.algorithms.build import build
-from fastrl.config import SAC
+from fastrl.methods import SAC
 from fastrl.runs import manifest
 from fastrl.types import UserError
 
@@ -21,7 +20,7 @@ CONFIG = SAC(actor_hidden=(8,), critic_hidden=(8,), num_critics=2)
 @pytest.fixture(scope="module")
 def agent(quick):
     spec = envs.make("probe-truncation").spec
-    algorithm = build(CONFIG, spec)
+    algorithm = CONFIG.build(spec)
     return Agent(
         CONFIG, spec, jax.jit(lambda keys: jax.lax.map(algorithm.init, keys))(jax.random.split(jax.random.key(0), 3))
     )

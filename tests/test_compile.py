@@ -9,11 +9,11 @@ from pathlib import Path
 import jax
 import pytest
 
+from fastrl.algorithms import rows
 from fastrl.benchmarks import ahead, hlo, suite
 from fastrl.benchmarks import compile as command
 from fastrl.cli import main as cli
 from fastrl.errors import UserError
-from fastrl.planning import plan
 
 RESULTS = Path(__file__).parents[1] / "benchmarks" / "results" / "compile.jsonl"
 
@@ -234,22 +234,15 @@ class Stopped(Exception):
 
 @pytest.mark.parametrize(("target", "backend"), [("h100", "gpu"), ("v5e:2x4", "tpu")])
 def test_the_target_decides_and_not_this_processor(monkeypatch, target, backend):
-    chunks, made_by = [], plan.Builder
-
-    def builder(*args):
-        chunks.append(args[4])
-        return made_by(*args)
-
     def lowered(made, mesh, platform):
-        raise Stopped(made.side_by_side, jax.default_backend(), made.capacity, platform)
+        raise Stopped(made.side_by_side, jax.default_backend(), rows.most(1), made.capacity, platform)
 
-    monkeypatch.setattr(plan, "Builder", builder)
     monkeypatch.setattr(ahead, "describe", lambda target: jax.devices()[:1])
     monkeypatch.setattr(ahead, "_lowered", lowered)
     with pytest.raises(Stopped) as stopped:
         ahead.measure(target, "probe-constant", "sac", 3)
-    assert stopped.value.args == (True, backend, 200_000, "cuda" if target == "h100" else "tpu")
-    assert chunks == [None] and jax.default_backend() == "cpu"
+    assert stopped.value.args == (True, backend, None, 200_000, "cuda" if target == "h100" else "tpu")
+    assert jax.default_backend() == "cpu" and rows.most(1) == rows.CPU_ROWS
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,7 @@ def test_a_cache_needs_a_home_that_can_be_written_to(tmp_path, monkeypatch):
 
 def test_commands_work_without_a_home(tmp_path):
     script = (
-        "import pathlib, sys; from fastrl import cli\n"
+        "import pathlib, sys; from fastrl.cli import main as cli\n"
         "def lost(): raise RuntimeError('Could not determine home directory.')\n"
         "pathlib.Path.home = lost\n"
         "sys.exit(cli.main(['datasets']))"

@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 SETUPTOOLS: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
 LAYERS: tuple[set[str], ...] = (
-    {"errors", "types", "config", "presets", "words", "launch"},
+    {"errors", "types", "config", "methods", "presets", "words", "launch", "plugins"},
     {"kernels", "envs"},
     {"networks", "data", "runs"},
     {"replay"},
@@ -105,7 +105,7 @@ def test_imports_are_absolute_and_go_down():
         "from . import replay",
         "from .replay import Ring",
         "import fastrl.algorithms.sac",
-        "from fastrl.networks import mlp",
+        "from fastrl.engine import scan",
         "from fastrl import api",
         "from fastrl import unheard_of",
         "import envs",

@@ -13,8 +13,8 @@ import pytest
 from fastrl import presets
 from fastrl.cli import main as cli
 from fastrl.cli.options import Parser
-from fastrl.config import ALGORITHMS
 from fastrl.envs import known
+from fastrl.methods import ALGORITHMS
 
 ROOT = Path(__file__).parents[1]
 PAGES = ("README.md", "ARCHITECTURE.md", "PAPERS.md", "CONTRIBUTING.md", "CHANGELOG.md", "benchmarks/README.md")
@@ -73,7 +73,7 @@ def test_commands_and_blocks_are_found():
         ["fastrl", "run", "x", "--seeds", "2"]
     ]
     assert len(COMMANDS) >= 5
-    assert len(PYTHON) == 3
+    assert len(PYTHON) == 5
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +132,7 @@ def test_what_a_page_names_exists(page):
 
 def test_a_wrong_name_is_noticed():
     assert missing("`fastrl/nothing.py`") == ["fastrl/nothing.py"]
-    assert missing("`fastrl/config.py::SAC.utd` `fastrl/config.py::SAC.udt`") == ["fastrl/config.py::SAC.udt"]
+    assert missing("`fastrl/methods.py::SAC.utd` `fastrl/methods.py::SAC.udt`") == ["fastrl/methods.py::SAC.udt"]
 
 
 def test_papers_names_every_algorithm_and_recipe():

@@ -5,9 +5,10 @@ import pytest
 
 import fastrl
 from fastrl import words
-from fastrl.config import ALGORITHMS, RunOptions
+from fastrl.config import RunOptions
 from fastrl.errors import UserError, unknown
-from fastrl.planning.plan import PARAMETERS, split_options
+from fastrl.methods import ALGORITHMS
+from fastrl.planning.request import PARAMETERS, split_options
 
 OPTIONS = {field.name for kind in (RunOptions, *ALGORITHMS.values()) for field in dataclasses.fields(kind)}
 

@@ -1,15 +1,15 @@
-"""Behaviour cloning of SAC's tanh-Gaussian actor: maximum likelihood of the data's actions."""
+"""Behaviour cloning: maximum likelihood of the data's actions. One update: one step of the actor on all rows."""
 
 import dataclasses
 from typing import Any
 
 import jax
 
-from fastrl.algorithms import rows
-from fastrl.algorithms.optimizer import AdamState, adam
-from fastrl.config import BC
+from fastrl.algorithms import group, parts, step
+from fastrl.algorithms.group import Group
+from fastrl.methods import BC
 from fastrl.networks import policy
-from fastrl.types import Algorithm, Key, Metrics, Spec, Transition
+from fastrl.types import Algorithm, Clock, Key, Metrics, Params, Spec, Transition
 
 
 @jax.tree_util.register_dataclass
@@ -17,31 +17,31 @@ from fastrl.types import Algorithm, Key, Metrics, Spec, Transition
 class BCState:
     """Everything BC learns."""
 
-    actor: policy.Actor
-    actor_opt: AdamState
+    actor: Group
 
 
-def bc(config: BC, spec: Spec, row_chunk: int | None = None) -> Algorithm:
-    """BC for this environment; `row_chunk` rows at a time."""
-    optimizer = adam(config.actor_lr, config)
+def bc(config: BC, spec: Spec) -> Algorithm:
+    """BC of SAC's tanh-Gaussian actor for this environment."""
+    actor = parts.gaussian(config, spec)
+    optimisers = {"actor": parts.optimiser(config, "actor", config.actor_lr, config.warmup_steps)}
 
     def init(key: Key) -> BCState:
-        actor = policy.actor_init(key, config, spec.obs_size, spec.action_size)
-        return BCState(actor, optimizer.init(actor))
+        return BCState(group.start(actor.init(key, spec.obs_size), optimisers["actor"]))
 
     def act(state: BCState, obs: jax.Array, key: Key, explore: bool) -> jax.Array:
-        return policy.choose(state.actor, config, obs, key, explore)
+        return actor.act(state.actor.params, obs, key, explore)
 
-    def loss(actor: policy.Actor, xs: Any) -> tuple[jax.Array, Metrics]:
+    def prepare(state: BCState, batch: Transition, key: Key, clock: Clock) -> Any:
+        return batch, policy.dropout_keys(config.dropout, key, batch.reward.shape[0])
+
+    def loss(params: dict[str, Params], state: BCState, xs: Any) -> tuple[jax.Array, Metrics]:
         batch, keys = xs
-        dist = policy.distribution(actor, config, batch.obs, None if keys is None else keys[0])
-        return -policy.squashed_log_prob(dist, batch.action).mean(), {}
+        dist = actor(params["actor"], batch.obs, None if keys is None else keys[0])
+        return -dist.log_prob(batch.action).mean(), {}
 
-    def update(state: BCState, batches: Transition, key: Key) -> tuple[BCState, Metrics]:
-        batch = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), batches)
-        xs = (batch, policy.dropout_keys(config, key, batch.reward.shape[0]))
-        grads, value, _ = rows.gradient(loss, state.actor, xs, row_chunk)
-        actor, opt, _ = optimizer.step(state.actor, grads, state.actor_opt)
-        return dataclasses.replace(state, actor=actor, actor_opt=opt), {"actor/loss": value}
+    likelihood = step.together(optimisers, step.gradient_of(("actor",), loss, prepare, "actor/loss"))
+
+    def update(state: BCState, batches: Transition, key: Key, clock: Clock) -> tuple[BCState, Metrics]:
+        return likelihood(state, step.union(batches), key, clock)
 
     return Algorithm(init, act, update)

@@ -1,7 +1,7 @@
 """Conservative Q-learning and Cal-QL: SAC with a penalty on the critics, CQL(H).
 
-Cal-QL differs in one line: Q of the policy's candidates is bounded below by the Monte-Carlo
-return before the importance weights. Knows nothing of datasets and phases.
+One update is SAC's, with the penalty added to the critics' loss. Cal-QL differs in one line: Q of the policy's
+candidates is bounded below by the Monte-Carlo return before the importance weights.
 """
 
 import dataclasses
@@ -10,36 +10,26 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from fastrl.algorithms import losses, rows
-from fastrl.algorithms.optimizer import AdamState
-from fastrl.algorithms.sac import (
-    actor_gradient,
-    check,
-    critic_gradient,
-    initial,
-    scalar_adam,
-    steps,
-)
-from fastrl.algorithms.schedule import updates
-from fastrl.config import CQL, CalQL
-from fastrl.networks import critics, policy
-from fastrl.types import Algorithm, Key, Metrics, Spec, Transition
+from fastrl.algorithms import group, losses, parts, rows
+from fastrl.algorithms.group import Group
+from fastrl.algorithms.multipliers import dual
+from fastrl.algorithms.optimisers import adam
+from fastrl.algorithms.parts import Networks
+from fastrl.algorithms.sac import actor_loss, check, critic_loss, initial, optimisers_of, order
+from fastrl.methods import CQL, CalQL
+from fastrl.networks import critics
+from fastrl.types import Algorithm, Clock, Key, Metrics, Params, Spec, Transition
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class CQLState:
-    """Everything CQL learns: SAC's fields and the Lagrange weight."""
+    """Everything CQL learns: SAC's groups and the Lagrange weight."""
 
-    actor: policy.Actor
-    critic: critics.Critic
-    target_critic: critics.Critic
-    temperature: jax.Array  # [], before softplus or exp
-    alpha: jax.Array  # [], before softplus; at rest unless config.gap is set
-    actor_opt: AdamState
-    critic_opt: AdamState
-    temperature_opt: AdamState
-    alpha_opt: AdamState
+    actor: Group
+    critic: Group  # with a target
+    temperature: Group  # [], before softplus or exp
+    alpha: Group  # [], before softplus; at rest unless config.gap is set
 
 
 class Candidates(NamedTuple):
@@ -49,48 +39,41 @@ class Candidates(NamedTuple):
     log_density: jax.Array  # [B, K]
 
 
-def cql(config: CQL, spec: Spec, row_chunk: int | None = None) -> Algorithm:
-    """CQL, or Cal-QL where the configuration is one; `row_chunk` as for SAC."""
+def cql(config: CQL, spec: Spec) -> Algorithm:
+    """CQL, or Cal-QL where the configuration is one."""
     check(config)
-    alpha_adam = scalar_adam(config.alpha_lr)
+    net = parts.networks(config, spec)
+    optimisers = optimisers_of(config) | {"alpha": adam(config.alpha_lr)}
 
     def init(key: Key) -> CQLState:
-        alpha = losses.positive_inverse(1.0, "softplus")
-        return CQLState(**initial(config, spec, key), alpha=alpha, alpha_opt=alpha_adam.init(alpha))
+        alpha = group.start(losses.positive_inverse(1.0, "softplus"), optimisers["alpha"])
+        return CQLState(**initial(config, spec, net, optimisers, key), alpha=alpha)
 
     def act(state: CQLState, obs: jax.Array, key: Key, explore: bool) -> jax.Array:
-        return policy.choose(state.actor, config, obs, key, explore)
+        return net.actor.act(state.actor.params, obs, key, explore)
 
-    def critic(state: CQLState, batch: Transition, key: Key) -> tuple[Any, Metrics]:
+    temporal_difference = critic_loss(config, net)
+
+    def critic(state: CQLState, batch: Transition, key: Key, clock: Clock) -> tuple[dict[str, Params], Metrics]:
         td_key, penalty_key = jax.random.split(key)
-        td, td_metrics = critic_gradient(config, state, batch, td_key, row_chunk)
-        penalty, metrics = penalty_gradient(config, state, batch, penalty_key, row_chunk)
-        excess = metrics["cql/gap"] - (config.gap or 0.0)
-        slope = -jax.grad(losses.positive)(state.alpha, "softplus") * excess
-        return (jax.tree.map(jnp.add, td, penalty), slope), td_metrics | metrics
+        td, td_metrics = temporal_difference(state, batch, td_key, clock)
+        penalty, metrics = penalty_gradient(config, net, state, batch, penalty_key)
+        grads: dict[str, Params] = {"critic": jax.tree.map(jnp.add, td["critic"], penalty)}
+        if config.gap is not None:
+            slack = config.gap - metrics["cql/gap"]
+            grads["alpha"] = jax.grad(dual)(state.alpha.params, slack, form="softplus")
+        return grads, td_metrics | metrics
 
-    def actor(state: CQLState, batch: Transition, key: Key) -> tuple[Any, Metrics]:
-        return actor_gradient(config, state, batch, key, row_chunk)
-
-    base = steps(config, critic, actor)
-
-    def apply_critic(state: CQLState, grads: tuple[critics.Critic, jax.Array]) -> CQLState:
-        state = base.apply_critic(state, grads[0])
-        if config.gap is None:
-            return state
-        alpha, alpha_opt, _ = alpha_adam.step(state.alpha, grads[1], state.alpha_opt)
-        return dataclasses.replace(state, alpha=alpha, alpha_opt=alpha_opt)
-
-    return Algorithm(init, act, updates(base._replace(apply_critic=apply_critic)))
+    return Algorithm(init, act, order(config, optimisers, critic, actor_loss(config, net)))
 
 
-def draw_candidates(config: CQL, actor: policy.Actor, batch: Transition, key: Key) -> Candidates:
+def draw_candidates(config: CQL, net: Networks, actor: Params, batch: Transition, key: Key) -> Candidates:
     """`cql_actions` of each kind with their log densities; no gradient reaches the actor."""
     keys = jax.random.split(key, 3)
     shape = (batch.reward.shape[0], config.cql_actions, batch.action.shape[-1])
     uniform = jax.random.uniform(keys[0], shape, minval=-1.0, maxval=1.0)
-    here = policy.candidates(policy.distribution(actor, config, batch.obs), jax.random.normal(keys[1], shape))
-    there = policy.candidates(policy.distribution(actor, config, batch.next_obs), jax.random.normal(keys[2], shape))
+    here = net.actor(actor, batch.obs).candidates(jax.random.normal(keys[1], shape))
+    there = net.actor(actor, batch.next_obs).candidates(jax.random.normal(keys[2], shape))
     flat = jnp.full(shape[:-1], shape[-1] * jnp.log(0.5))
     return Candidates(
         jnp.concatenate([uniform, here[0], there[0]], 1),
@@ -120,27 +103,26 @@ def conservative_gap(config: CQL, q: jax.Array, q_data: jax.Array, log_density: 
 
 
 def penalty_gradient(
-    config: CQL, state: CQLState, batch: Transition, key: Key, row_chunk: int | None
-) -> tuple[critics.Critic, Metrics]:
-    """Gradient of `weight * mean(gap - target gap)` over the penalised critics; others never run."""
+    config: CQL, net: Networks, state: CQLState, batch: Transition, key: Key
+) -> tuple[Params, Metrics]:
+    """Gradient of `weight * mean(gap)` over the penalised critics; the others never run."""
     subset_key, candidates_key = jax.random.split(key)
-    subset = None
+    drawn = None
     if config.penalized == "subset":
-        subset = critics.draw_subset(subset_key, config.num_critics, config.subset_size, config.subset_replacement)
-    penalized, back = jax.vjp(lambda critic: critics.members(critic, subset), state.critic)
-    weight = config.alpha if config.gap is None else losses.positive(state.alpha, "softplus")
+        drawn = critics.draw_subset(subset_key, config.num_critics, config.subset_size, config.subset_replacement)
+    penalized, back = jax.vjp(lambda params: net.critic.subset(params, drawn), state.critic.params)
+    weight = config.alpha if config.gap is None else losses.positive(state.alpha.params, "softplus")
 
-    def loss(critic: critics.Critic, xs: Any) -> tuple[jax.Array, Metrics]:
+    def loss(params: Params, xs: Any) -> tuple[jax.Array, Metrics]:
         batch, candidates = xs
         action = jnp.concatenate([candidates.action, batch.action[:, None]], 1)
-        q = critics.q_candidates(critic, batch.obs, action)
+        q = net.critic.candidates(params, batch.obs, action)
         q, q_data = q[:, :, :-1], q[:, :, -1]
         q, rate = bound(config, q, batch.mc_return)
         gap = conservative_gap(config, q, q_data, candidates.log_density).mean()
         return weight * gap, {"cql/gap": gap, "calql/bound_rate": rate}
 
-    xs = (batch, draw_candidates(config, state.actor, batch, candidates_key))
-    chunk = None if row_chunk is None else max(1, row_chunk // (3 * config.cql_actions))
-    grads, value, metrics = rows.gradient(loss, penalized, xs, chunk)
+    xs = (batch, draw_candidates(config, net, state.actor.params, batch, candidates_key))
+    grads, value, metrics = rows.gradient(loss, penalized, xs, weight=3 * config.cql_actions)
     metrics = metrics | {"cql/penalty": value, "cql/alpha": jnp.asarray(weight, jnp.float32)}
     return back(grads)[0], metrics

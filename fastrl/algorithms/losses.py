@@ -3,17 +3,21 @@
 Each names the formula that it is, and is tested against an independent NumPy computation.
 """
 
+import chex
 import jax
 import jax.numpy as jnp
 
 
 def bellman_target(reward: jax.Array, mask: jax.Array, next_value: jax.Array, discount: float) -> jax.Array:
     """`r + discount * mask * v'`; the mask is 0 only at a true termination."""
+    chex.assert_equal_shape([reward, mask, next_value])
     return reward + discount * mask * next_value
 
 
 def squared_error(q: jax.Array, target: jax.Array) -> jax.Array:
     """Mean over critics and rows of (Q_i - y)^2: q [N, B], target [B]."""
+    chex.assert_rank([q, target], [2, 1])
+    chex.assert_equal_shape([q[0], target])
     return jnp.square(q - target[None]).mean()
 
 
@@ -41,3 +45,10 @@ def positive_inverse(value: float, form: str) -> jax.Array:
 def soft_maximum(q: jax.Array, temperature: float) -> jax.Array:
     """`T * logsumexp(q / T)` over the last axis."""
     return temperature * jax.nn.logsumexp(q / temperature, axis=-1)
+
+
+def summed_error(q: jax.Array, target: jax.Array) -> jax.Array:
+    """`sum_i mean (Q_i - y)^2`: q [N, B], target [B] (TD3, OCR-CFT: a sum over critics, a mean over rows)."""
+    chex.assert_rank([q, target], [2, 1])
+    chex.assert_equal_shape([q[0], target])
+    return jnp.square(q - target[None]).mean(-1).sum()

@@ -1,7 +1,7 @@
 """Soft actor-critic with a REDQ ensemble at high UTD (WSRL, Algorithm 1).
 
-What is shared with CQL stands here as functions of the configuration. Knows nothing of
-environments, replay and phases.
+One call with U minibatches: U critic steps, each on a minibatch of its own with the target's average after it; then one
+step of actor and temperature on all rows (lines 9-13). At U = 1 all three losses are taken at the same old parameters.
 """
 
 import dataclasses
@@ -10,12 +10,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from fastrl.algorithms import losses, rows
-from fastrl.algorithms.optimizer import AdamState, Optimizer, adam
-from fastrl.algorithms.schedule import Steps, updates
-from fastrl.config import SAC, ActorCritic
+from fastrl.algorithms import group, losses, parts, rows, step
+from fastrl.algorithms.group import Group
+from fastrl.algorithms.multipliers import dual
+from fastrl.algorithms.parts import Networks
+from fastrl.algorithms.step import Gradients, Step
+from fastrl.methods import SAC
 from fastrl.networks import critics, policy
-from fastrl.types import Algorithm, Key, Metrics, Spec, Transition, UserError
+from fastrl.types import Algorithm, Clock, Key, Metrics, Spec, Transition, UserError
 
 
 @jax.tree_util.register_dataclass
@@ -23,32 +25,25 @@ from fastrl.types import Algorithm, Key, Metrics, Spec, Transition, UserError
 class SACState:
     """Everything SAC learns."""
 
-    actor: policy.Actor
-    critic: critics.Critic
-    target_critic: critics.Critic
-    temperature: jax.Array  # [], before softplus or exp
-    actor_opt: AdamState
-    critic_opt: AdamState
-    temperature_opt: AdamState
+    actor: Group
+    critic: Group  # with a target
+    temperature: Group  # [], before softplus or exp
 
 
-def sac(config: SAC, spec: Spec, row_chunk: int | None = None) -> Algorithm:
-    """SAC for this environment; `row_chunk` rows at a time go through the ensemble (None: all)."""
+def sac(config: SAC, spec: Spec) -> Algorithm:
+    """SAC for this environment."""
     check(config)
+    net = parts.networks(config, spec)
+    optimisers = optimisers_of(config)
 
     def init(key: Key) -> SACState:
-        return SACState(**initial(config, spec, key))
+        return SACState(**initial(config, spec, net, optimisers, key))
 
     def act(state: SACState, obs: jax.Array, key: Key, explore: bool) -> jax.Array:
-        return policy.choose(state.actor, config, obs, key, explore)
+        return net.actor.act(state.actor.params, obs, key, explore)
 
-    def critic(state: SACState, batch: Transition, key: Key) -> tuple[critics.Critic, Metrics]:
-        return critic_gradient(config, state, batch, key, row_chunk)
-
-    def actor(state: SACState, batch: Transition, key: Key) -> tuple[Any, Metrics]:
-        return actor_gradient(config, state, batch, key, row_chunk)
-
-    return Algorithm(init, act, updates(steps(config, critic, actor)))
+    update = order(config, optimisers, critic_loss(config, net), actor_loss(config, net))
+    return Algorithm(init, act, update)
 
 
 def check(config: SAC) -> None:
@@ -60,134 +55,107 @@ def check(config: SAC) -> None:
         )
 
 
-def scalar_adam(rate: float) -> Optimizer:
-    """Adam of a learned multiplier: no decay, no clipping, no schedule."""
-    return adam(rate, ActorCritic())
+def optimisers_of(config: SAC) -> dict[str, Any]:
+    """Adam, or the user's own; a multiplier's has no decay, no clipping and no schedule."""
+    temperature = parts.optimisers.adam(config.temperature_lr)
+    return parts.actor_critic_optimisers(config) | {"temperature": temperature}
 
 
-def initial(config: SAC, spec: Spec, key: Key) -> dict[str, Any]:
-    """The fields of a fresh SACState by name; the target starts as a copy of the critic."""
+def initial(config: SAC, spec: Spec, net: Networks, optimisers: dict[str, Any], key: Key) -> dict[str, Group]:
+    """The groups of a fresh SACState by name."""
     actor_key, critic_key = jax.random.split(key)
-    actor = policy.actor_init(actor_key, config, spec.obs_size, spec.action_size)
-    critic = critics.critic_init(
-        critic_key,
-        spec.obs_size,
-        spec.action_size,
-        config.critic_hidden,
-        config.num_critics,
-        config.layer_norm,
-        config.kernel_scale_final,
-        config.shared_head,
-    )
+    actor = net.actor.init(actor_key, spec.obs_size)
+    critic = net.critic.init(critic_key, spec.obs_size, spec.action_size)
     temperature = losses.positive_inverse(config.initial_temperature, config.temperature_form)
     return {
-        "actor": actor,
-        "critic": critic,
-        "target_critic": jax.tree.map(jnp.copy, critic),
-        "temperature": temperature,
-        "actor_opt": adam(config.actor_lr, config).init(actor),
-        "critic_opt": adam(config.critic_lr, config).init(critic),
-        "temperature_opt": scalar_adam(config.temperature_lr).init(temperature),
+        "actor": group.start(actor, optimisers["actor"]),
+        "critic": group.start(critic, optimisers["critic"], target=True),
+        "temperature": group.start(temperature, optimisers["temperature"]),
     }
 
 
-def td_target(config: SAC, state: Any, batch: Transition, key: Key, row_chunk: int | None) -> jax.Array:
+def td_target(config: SAC, net: Networks, state: Any, batch: Transition, key: Key) -> jax.Array:
     """The critics' target [B]; only the drawn target critics are evaluated (REDQ, line 7)."""
     noise_key, subset_key = jax.random.split(key)
     count = config.backup_actions if config.backup == "max_actions" else 1
     noise = jax.random.normal(noise_key, (*batch.action.shape[:-1], count, batch.action.shape[-1]))
-    target = state.target_critic
+    target = state.critic.target
     if config.backup != "max_critics":
-        subset = critics.draw_subset(subset_key, config.num_critics, config.subset_size, config.subset_replacement)
-        target = critics.members(target, subset)
-    temperature = losses.positive(state.temperature, config.temperature_form)
+        drawn = critics.draw_subset(subset_key, config.num_critics, config.subset_size, config.subset_replacement)
+        target = net.critic.subset(target, drawn)
+    temperature = losses.positive(state.temperature.params, config.temperature_form)
 
     def next_value(xs: tuple[jax.Array, jax.Array]) -> jax.Array:
         obs, noise = xs
-        action, log_prob = policy.candidates(policy.distribution(state.actor, config, obs), noise)
-        q = critics.q_candidates(target, obs, action)
+        action, log_prob = net.actor(state.actor.params, obs).candidates(noise)
+        q = net.critic.candidates(target, obs, action)
         q = q.max(0) if config.backup == "max_critics" else q.min(0)
         return (q - temperature * log_prob if config.backup_entropy else q).max(-1)
 
-    chunk = None if row_chunk is None else max(1, row_chunk // count)
-    value = rows.apply(next_value, (batch.next_obs, noise), chunk)
+    value = rows.apply(next_value, (batch.next_obs, noise), weight=count)
     return losses.bellman_target(batch.reward, batch.mask, value, config.discount)
 
 
-def critic_gradient(
-    config: SAC, state: Any, batch: Transition, key: Key, row_chunk: int | None
-) -> tuple[critics.Critic, Metrics]:
-    """Gradient of the TD error of all critics."""
-    target = td_target(config, state, batch, key, row_chunk)
+def critic_loss(config: SAC, net: Networks) -> Gradients:
+    """The TD error of all critics."""
 
-    def loss(critic: critics.Critic, xs: Any) -> tuple[jax.Array, Metrics]:
+    def prepare(state: Any, batch: Transition, key: Key, clock: Clock) -> Any:
+        return batch.obs, batch.action, td_target(config, net, state, batch, key)
+
+    def loss(params: dict[str, Any], state: Any, xs: Any) -> tuple[jax.Array, Metrics]:
         obs, action, target = xs
-        q = critics.q_values(critic, obs, action)
-        return losses.squared_error(q, target), {"critic/q": q.mean()}
+        q = net.critic.q(params["critic"], obs, action)
+        return losses.squared_error(q, target), {"critic/q": q.mean(), "critic/target": target.mean()}
 
-    xs = (batch.obs, batch.action, target)
-    grads, value, metrics = rows.gradient(loss, state.critic, xs, row_chunk)
-    return grads, metrics | {"critic/loss": value, "critic/target": target.mean()}
+    return step.gradient_of(("critic",), loss, prepare, "critic/loss")
 
 
-def actor_gradient(
-    config: SAC, state: Any, batch: Transition, key: Key, row_chunk: int | None
-) -> tuple[tuple[policy.Actor, jax.Array], Metrics]:
-    """Gradients of actor and temperature; none reaches the critics (WSRL, Algorithm 1, line 12)."""
-    noise_key, next_key, dropout_key = jax.random.split(key, 3)
-    temperature = losses.positive(state.temperature, config.temperature_form)
+def actor_loss(config: SAC, net: Networks) -> Gradients:
+    """Actor and temperature; no gradient reaches the critics (WSRL, Algorithm 1, line 12)."""
 
-    def loss(actor: policy.Actor, xs: Any) -> tuple[jax.Array, Metrics]:
+    def prepare(state: Any, batch: Transition, key: Key, clock: Clock) -> Any:
+        noise_key, next_key, dropout_key = jax.random.split(key, 3)
+        noise = jax.random.normal(noise_key, batch.action.shape)
+        next_noise = jax.random.normal(next_key, batch.action.shape)
+        return batch, noise, next_noise, policy.dropout_keys(config.dropout, dropout_key, len(noise))
+
+    def loss(params: dict[str, Any], state: Any, xs: Any) -> tuple[jax.Array, Metrics]:
         batch, noise, next_noise, keys = xs
-        dist = policy.distribution(actor, config, batch.obs, None if keys is None else keys[0])
-        action, log_prob = policy.squashed_sample(dist, noise)
-        q = critics.q_values(state.critic, batch.obs, action)
+        temperature = losses.positive(state.temperature.params, config.temperature_form)
+        dist = net.actor(params["actor"], batch.obs, None if keys is None else keys[0])
+        action, log_prob = dist.sample_log_prob(noise)
+        q = net.critic.q(state.critic.params, batch.obs, action)
         q = q.min(0) if config.actor_q == "min" else q.mean(0)
         value = (temperature * log_prob - q).mean()
         if config.bc_weight:
-            data = policy.squashed_log_prob(dist, batch.action).mean()
-            value = (1.0 - config.bc_weight) * value - config.bc_weight * data
+            value = (1.0 - config.bc_weight) * value - config.bc_weight * dist.log_prob(batch.action).mean()
         if config.temperature_obs == "next":
-            dist = policy.distribution(state.actor, config, batch.next_obs)
-            _, log_prob = policy.squashed_sample(dist, next_noise)
-        return value, {"actor/entropy": -log_prob.mean(), "actor/q": q.mean()}
+            _, log_prob = net.actor(state.actor.params, batch.next_obs).sample_log_prob(next_noise)
+        goal = -batch.action.shape[-1] if config.target_entropy is None else config.target_entropy
+        multiplier = dual(params["temperature"], -log_prob - goal, form=config.temperature_form)
+        found = {"actor/entropy": -log_prob.mean(), "actor/q": q.mean(), "actor/loss": value}
+        return value + multiplier, found | {"temperature/value": temperature}
 
-    noise = jax.random.normal(noise_key, batch.action.shape)
-    next_noise = jax.random.normal(next_key, batch.action.shape)
-    xs = (batch, noise, next_noise, policy.dropout_keys(config, dropout_key, len(noise)))
-    grads, value, metrics = rows.gradient(loss, state.actor, xs, row_chunk)
-    goal = config.target_entropy
-    excess = metrics["actor/entropy"] - (-batch.action.shape[-1] if goal is None else goal)
-    slope = jax.grad(losses.positive)(state.temperature, config.temperature_form)
-    metrics = metrics | {"actor/loss": value, "temperature/value": temperature}
-    return (grads, slope * excess), metrics
+    return step.gradient_of(("actor", "temperature"), loss, prepare)
 
 
-def steps(config: SAC, critic: Any, actor: Any) -> Steps:
-    """The order of updates with these gradients; ghost Adam steps resting networks on zeros."""
-    actor_adam = adam(config.actor_lr, config)
-    critic_adam = adam(config.critic_lr, config)
-    temperature_adam = scalar_adam(config.temperature_lr)
+def order(config: SAC, optimisers: dict[str, Any], critic: Gradients, rest: Gradients) -> step.Update:
+    """U critic steps, then the rest; with ghost Adam the networks that rest are stepped on zero gradients."""
+    move: Any = {"tau": config.tau, "targets": ("critic",)}
+    joint = step.together(optimisers, critic, rest, **move)
+    critic_step, rest_step = step.together(optimisers, critic, **move), step.together(optimisers, rest)
+    if config.ghost_adam:
+        critic_step = ghosted(optimisers, critic_step, ("actor", "temperature"))
+        rest_step = ghosted(optimisers, rest_step, ("critic",))
+    return step.critics_then_rest(joint, critic_step, rest_step)
 
-    def apply_critic(state: Any, grads: critics.Critic) -> Any:
-        new, opt, target = critic_adam.step(state.critic, grads, state.critic_opt, state.target_critic)
-        return dataclasses.replace(state, critic=new, critic_opt=opt, target_critic=target)
 
-    def apply_actor(state: Any, grads: tuple[policy.Actor, jax.Array]) -> Any:
-        actor, actor_opt, _ = actor_adam.step(state.actor, grads[0], state.actor_opt)
-        raw, opt, _ = temperature_adam.step(state.temperature, grads[1], state.temperature_opt)
-        return dataclasses.replace(state, actor=actor, actor_opt=actor_opt, temperature=raw, temperature_opt=opt)
+def ghosted(optimisers: dict[str, Any], own: Step, resting: tuple[str, ...]) -> Step:
+    """The step, then one of the resting groups on zero gradients, as in WSRL's released code."""
 
-    if not config.ghost_adam:
-        return Steps(critic, apply_critic, actor, apply_actor)
+    def both(state: Any, batch: Transition, key: Key, clock: Clock) -> tuple[Any, Metrics]:
+        state, metrics = own(state, batch, key, clock)
+        zeros = {name: jax.tree.map(jnp.zeros_like, getattr(state, name).params) for name in resting}
+        return step.descend(state, zeros, optimisers), metrics
 
-    def rest_critic(state: Any) -> Any:
-        zeros = jax.tree.map(jnp.zeros_like, state.critic)
-        new, opt, _ = critic_adam.step(state.critic, zeros, state.critic_opt)
-        return dataclasses.replace(state, critic=new, critic_opt=opt)
-
-    def rest_actor(state: Any) -> Any:
-        zeros = jax.tree.map(jnp.zeros_like, (state.actor, state.temperature))
-        return apply_actor(state, zeros)
-
-    return Steps(critic, apply_critic, actor, apply_actor, rest_critic, rest_actor)
+    return both

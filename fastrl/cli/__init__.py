@@ -1,1 +1,1 @@
-"""The `fastrl` command, a file a noun."""
+"""The `fastrl` command and its subcommands."""

@@ -1,4 +1,4 @@
-"""What `fastrl envs` prints: every environment in a line, or one in full. Imports no simulator for the list."""
+"""What `fastrl envs` prints: every environment in a line, or one in full. The list imports no simulator."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -26,10 +26,10 @@ def listing() -> str:
     return f"{table}\n\n{others}\n\nfastrl envs NAME shows one with its options and checks that it keeps the protocol."
 
 
-def entry(name: str, tell: Callable[[str], None]) -> str:
-    """One environment: its spec, its options with their defaults, and that `envs.check` finds nothing."""
+def entry(name: str, report: Callable[[str], None]) -> str:
+    """One environment in full: its spec, its options with their defaults, and the result of `envs.check`."""
     env = envs.make(name)
-    tell(f"checking the protocol of {name}; compiling takes most of the time, minutes for a large body")
+    report(f"checking the protocol of {name}; compiling takes most of the time, minutes for a large body")
     envs.check(env)
     spec, options = env.spec, registry.options(name)
     low, high = (_numbers(bound) for bound in (spec.action_low, spec.action_high))
@@ -49,15 +49,15 @@ def entry(name: str, tell: Callable[[str], None]) -> str:
 
 
 def collected(name: str) -> list[str]:
-    """What `fastrl collect --behaviour` takes."""
-    from fastrl.collect import levels as behaviour
+    """The values that `fastrl collect --behaviour` takes for this environment."""
+    from fastrl.collect import levels
 
     scripted = ["scripted"] if name.startswith(("pointmaze-", "antmaze-")) else []
-    return ["random", *scripted, *(behaviour.LEVELS if name in behaviour.names() else ())]
+    return ["random", *scripted, *(levels.LEVELS if name in levels.names() else ())]
 
 
 def _measured(spec: Spec) -> str:
-    """What evaluations are judged by."""
+    """The measure of an evaluation, in words."""
     if spec.sparse:
         return f"success: a step with a reward above {spec.failure_reward:g}"
     return f"subtasks done at the end, of {spec.subtasks}" if spec.subtasks else "the return"

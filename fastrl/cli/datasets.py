@@ -1,4 +1,4 @@
-"""The command `fastrl datasets`, and the options that name a dataset elsewhere; help needs no jax."""
+"""The command `fastrl datasets`, and the options by which other commands name a dataset. Help imports no jax."""
 
 import os
 import sys
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 SUFFIXES = (".hdf5", ".h5", ".npz")
 
 
-def tell(line: str) -> None:
-    """A line about what is going on."""
+def to_stderr(line: str) -> None:
+    """Prints a line about progress."""
     print(line, file=sys.stderr)
 
 
@@ -57,7 +57,7 @@ def source(found: Namespace) -> "Source | None":
         actions=found.actions,
         download=found.download,
         cache=launch.cache("datasets"),
-        report=tell,
+        report=to_stderr,
     )
 
 
@@ -93,7 +93,7 @@ def _list(words: Sequence[str], prepare: Callable[[], None]) -> int:
 
 
 def _minari() -> list[Path]:
-    """Minari's own folder, where it can have one."""
+    """Minari's own folder, or none where Minari cannot have one."""
     from fastrl.data import minari_files
 
     try:
@@ -103,7 +103,7 @@ def _minari() -> list[Path]:
 
 
 def _found(place: Path) -> Iterator[Path]:
-    """Files that may be datasets, and folders that are Minari's, hidden ones left out."""
+    """Files that may be datasets and folders of Minari's datasets, without hidden folders."""
     for folder, inside, files in os.walk(place):
         if (Path(folder) / "data" / "metadata.json").is_file():
             inside.clear()
@@ -155,7 +155,7 @@ def _export(words: Sequence[str], prepare: Callable[[], None]) -> int:
     if (Path(run) / "config.json").is_file():
         from fastrl.collect import experience
 
-        data = experience.load(Path(run), index, tell)
+        data = experience.load(Path(run), index, to_stderr)
     else:
         given = {"order": _keys(found.dataset_order), "next_observations": found.next_observations}
         data = datasets.load(found.source, horizon=found.horizon, **given)
@@ -184,7 +184,7 @@ VERBS = {"describe": _describe, "export": _export, "convert": _convert}
 
 
 def _reading(parser: Parser) -> None:
-    """How a dataset's observations are read."""
+    """Adds the options that say how a dataset's observations are read."""
     meaning = "keys of a Dict observation, comma-separated (default: D4RL's order for AntMaze and Kitchen)"
     parser.add_argument("--dataset-order", metavar="KEYS", help=meaning)
     parser.add_argument(

@@ -3,146 +3,27 @@
 The engine is imported inside each command, so that help needs no jax.
 """
 
-import shlex
 import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from fastrl import __version__, presets
 from fastrl.cli import datasets as datasets_cli
 from fastrl.cli import output as streams
 from fastrl.cli import play as play_cli
-from fastrl.cli.options import Parser, add_options, env_option, given, key_values, resume_option
-from fastrl.config import ALGORITHMS, RunOptions
+from fastrl.cli import train
+from fastrl.cli.options import Parser, resume_option
+from fastrl.cli.train import prepare
 from fastrl.errors import Failure, UserError, unknown
+from fastrl.methods import ALGORITHMS
 
 KINDS = tuple(ALGORITHMS.values())
 Command = Callable[[Sequence[str]], int]
 
 
-def prepare() -> None:
-    """Sets what must be set before jax starts, and starts it."""
-    from fastrl import launch
-
-    launch.prepare()
-    launch.start()
-
-
 def _parser(name: str, meaning: str) -> Parser:
     return Parser(prog=f"fastrl {name}", description=meaning)
-
-
-def _task_options(parser: Parser, out: str) -> None:
-    parser.add_argument("--env", metavar="NAME", help="environment, see fastrl envs (default: none, it must be named)")
-    env_option(parser)
-    datasets_cli.dataset_options(parser)
-    parser.add_argument("--out", default=out, metavar="DIR", help=f"run folder (default: {out})")
-    resume_option(parser)
-
-
-def _common(found: Any) -> dict[str, Any]:
-    """Arguments that run, pretrain and finetune hand to the library."""
-    prepare()
-    return {
-        "env": found.env,
-        "out": found.out,
-        "resume": found.resume,
-        "env_options": key_values("--env-option", found.env_option),
-        "command": shlex.join(["fastrl", *sys.argv[1:]]),
-    }
-
-
-def _finish(out: str) -> int:
-    report = Path(out) / "report.md"
-    print(report.read_text("utf-8", "surrogateescape"), end="")
-    return 0
-
-
-def run(words: Sequence[str]) -> int:
-    """A recipe, start to end, for many seeds."""
-    parser = _parser("run", "Runs a recipe, start to end, for many seeds.")
-    parser.add_argument("recipe", metavar="RECIPE", help=f"one of {', '.join(presets.RECIPES)}")
-    _task_options(parser, "runs/RECIPE-ENV")
-    meaning = "agent that replaces the offline phase; DIR:2 is its seed 2 (default: none)"
-    parser.add_argument("--from", dest="start", metavar="DIR", help=meaning)
-    add_options(parser, "run", [RunOptions])
-    add_options(parser, "algorithms (each option holds for every phase that has it)", KINDS, paper=True)
-    found = parser.parse(words)
-    if found.recipe not in presets.RECIPES:
-        raise unknown("recipe", found.recipe, presets.RECIPES, "fastrl recipes lists them")
-    if found.env is None:
-        raise UserError("--env is missing; name an environment (fastrl envs lists them)")
-    found.out = found.out.replace("RECIPE", found.recipe).replace("ENV", found.env.replace(":", "-"))
-    arguments = _common(found)
-    from fastrl import api
-
-    api.run(
-        found.recipe,
-        dataset=datasets_cli.source(found),
-        start=found.start,
-        **arguments,
-        **given(found, (RunOptions, *KINDS)),
-    )
-    return _finish(found.out)
-
-
-def _algorithm(parser: Parser, words: Sequence[str], default: str | None) -> tuple[Any, Any]:
-    """Parses a command whose noun is an algorithm: (what was given, its configuration)."""
-    parser.add_argument(
-        "algorithm", nargs="?" if default else None, default=default, metavar="ALGORITHM", help=", ".join(ALGORITHMS)
-    )
-    add_options(parser, "run", [RunOptions])
-    add_options(parser, "algorithm", KINDS, paper=True)
-    found = parser.parse(words)
-    if found.algorithm not in ALGORITHMS:
-        raise unknown("algorithm", found.algorithm, ALGORITHMS)
-    if found.env is None:
-        raise UserError("--env is missing; name an environment (fastrl envs lists them)")
-    arguments = _common(found)
-    from fastrl import envs
-    from fastrl.planning import checks
-
-    checks.has(f"{parser.prog.split()[1]} {found.algorithm}", [ALGORITHMS[found.algorithm]], given(found, KINDS))
-    env = envs.make(found.env, **arguments["env_options"])
-    domain = presets.find(env.spec.domain)
-    config = presets.configure(ALGORITHMS[found.algorithm], found.algorithm, domain, {}, given(found, KINDS))
-    return (found, arguments), config
-
-
-def pretrain(words: Sequence[str]) -> int:
-    """An offline agent on a dataset."""
-    parser = _parser("pretrain", "Trains an offline agent on a dataset; its folder is what --from takes.")
-    _task_options(parser, "runs/pretrain")
-    (found, arguments), config = _algorithm(parser, words, None)
-    if (data := datasets_cli.source(found)) is None:
-        raise UserError("--dataset is missing; name a file or a Minari dataset")
-    options = given(found, [RunOptions])
-    if {"steps", "pretrain_steps"} <= options.keys():
-        raise UserError("--steps and --pretrain-steps are the same here; leave one out")
-    steps = options.pop("pretrain_steps", options.pop("steps", None))
-    if steps is None:
-        raise UserError("--steps is missing; say how many gradient steps")
-    from fastrl import api
-
-    seeds, key = options.pop("seeds", RunOptions().seeds), options.pop("seed", 0)
-    api.pretrain(config, data, steps=steps, seeds=seeds, key=key, **arguments, **options)
-    return _finish(found.out)
-
-
-def finetune(words: Sequence[str]) -> int:
-    """Online training from a pre-trained agent."""
-    parser = _parser("finetune", "Warms up with the frozen policy of --from, then trains online.")
-    _task_options(parser, "runs/finetune")
-    parser.add_argument("--from", dest="start", metavar="DIR", help="pre-trained agent (default: from scratch)")
-    (found, arguments), config = _algorithm(parser, words, "sac")
-    from fastrl import api
-
-    options = given(found, [RunOptions])
-    data, key = datasets_cli.source(found), options.pop("seed", 0)
-    api.finetune(config, start=found.start, dataset=data, key=key, **arguments, **options)
-    return _finish(found.out)
 
 
 def evaluate(words: Sequence[str]) -> int:
@@ -186,7 +67,7 @@ def envs(words: Sequence[str]) -> int:
         prepare()
     from fastrl.cli import catalogue
 
-    print(catalogue.listing() if found.env is None else catalogue.entry(found.env, datasets_cli.tell))
+    print(catalogue.listing() if found.env is None else catalogue.entry(found.env, datasets_cli.to_stderr))
     return 0
 
 
@@ -197,7 +78,8 @@ def recipes(words: Sequence[str]) -> int:
     parser.add_argument("--env", default="hopper", metavar="NAME", help="for this environment (default: hopper)")
     found = parser.parse(words)
     if found.recipe is None:
-        print("\n".join(f"{name:8} {meaning}" for name, meaning in presets.RECIPES.items()))
+        rows = [f"{name:6} {row.meaning} ({row.paper}): {row.phases}" for name, row in presets.RECIPES.items()]
+        print("\n".join([*rows, "fastrl recipes NAME shows the phases with every default"]))
         return 0
     prepare()
     from fastrl.cli import show
@@ -242,9 +124,9 @@ def bench(words: Sequence[str]) -> int:
 
 
 COMMANDS: dict[str, Command] = {
-    "run": run,
-    "pretrain": pretrain,
-    "finetune": finetune,
+    "run": train.run,
+    "pretrain": train.pretrain,
+    "finetune": train.finetune,
     "evaluate": evaluate,
     "render": render,
     "collect": collect,
@@ -298,7 +180,7 @@ def _main(words: list[str]) -> int:
 
 
 def _failed(error: Exception) -> int:
-    """One line for what the engine expects to happen; anything else is a fault of ours and keeps its trace."""
+    """Prints one line for an error that the engine expects; any other error is a bug and keeps its trace."""
     from fastrl.engine.run import Diverged, Interrupted
 
     if isinstance(error, Interrupted):

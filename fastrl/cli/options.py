@@ -1,6 +1,6 @@
 """Command-line options made from the option dataclasses: type, default and meaning are written once, in `config`.
 
-Plain argparse, because a mistake must come out as one line with the nearest name, and help must be instant.
+It is plain argparse, because an error must be one line with the nearest name, and help must be instant.
 """
 
 import argparse
@@ -18,7 +18,7 @@ PAPER = "the paper's"
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse whose mistakes are one line with the fix."""
+    """An argument parser whose errors are one line with the fix."""
 
     def __init__(self, **kwargs: Any):
         super().__init__(allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, **kwargs)
@@ -28,7 +28,7 @@ class Parser(argparse.ArgumentParser):
         raise UserError(f"{message} ({self.prog} --help lists the options)")
 
     def parse(self, words: Sequence[str]) -> argparse.Namespace:
-        """Parses all of `words`; an unknown option is answered with the nearest."""
+        """Parses all of `words`; the error for an unknown option names the nearest one."""
         found, rest = self.parse_known_args(words)
         if option := next((word for word in rest if re.match("-+[a-zA-Z]", word)), None):
             known = [name for action in self._actions for name in action.option_strings if name.startswith("--")]
@@ -148,9 +148,45 @@ def add_options(parser: Parser, title: str, classes: Sequence[type], paper: bool
                 metavar=_hint(hints[field.name]),
                 help=f"{field.metadata['help']} (default: {default})".replace("%", "%%"),
             )
+            if field.default is True:
+                off = f"--no-{field.name.replace('_', '-')}"
+                group.add_argument(
+                    off,
+                    dest=field.name,
+                    action="store_false",
+                    default=argparse.SUPPRESS,
+                    help=f"as --{off[5:]} false (default: not given)",
+                )
 
 
 def given(found: argparse.Namespace, classes: Sequence[type]) -> dict[str, Any]:
     """The options of those dataclasses that the user set."""
     names = {field.name for kind in classes for field in dataclasses.fields(kind)}
     return {name: value for name, value in vars(found).items() if name in names}
+
+
+def sweep_option(parser: Parser) -> None:
+    """Adds --sweep; `grid` reads what it collects."""
+    meaning = (
+        "an option's values, any number of times: all combinations run, numbers in one compilation (default: none); "
+        "layers are written 256x256"
+    )
+    parser.add_argument("--sweep", action="append", default=[], metavar="NAME=V,V", help=meaning)
+
+
+def grid(words: Sequence[str], kinds: Sequence[type]) -> dict[str, list[Any]]:
+    """`NAME=V1,V2` words as values by option, each of the option's own type."""
+    hints = {name: hint for kind in kinds[::-1] for name, hint in typing.get_type_hints(kind).items()}
+    found: dict[str, list[Any]] = {}
+    for word in words:
+        name, equals, text = word.partition("=")
+        name = name.strip("-").replace("-", "_")
+        if not equals or not text:
+            raise UserError(f"--sweep {word!r} is not NAME=V1,V2,..; write for example actor_lr=1e-4,3e-4")
+        if name not in hints:
+            raise unknown_option(name, sorted(hints), "fastrl run --help lists all")
+        try:
+            found[name] = [parse_value(part.replace("x", ","), hints[name]) for part in text.split(",") if part]
+        except ValueError as error:
+            raise UserError(f"--sweep {word}: {error}") from error
+    return found

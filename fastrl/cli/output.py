@@ -1,6 +1,6 @@
-"""Standard output and error when they are closed, full, cut by a reader, or cannot spell a name. Standard library only.
+"""Exit codes when standard output or error is closed, full, cut off by its reader, or cannot encode a character.
 
-Knows no command: it is handed one as a function.
+This module imports the standard library only.
 """
 
 import contextlib
@@ -16,24 +16,24 @@ OUTSIDE = (
     *(errno.EACCES, errno.EBADF, errno.EDQUOT, errno.EIO, errno.EMFILE),
     *(errno.ENFILE, errno.ENOSPC, errno.EPERM, errno.EROFS, errno.ESTALE),
 )
-"""What a machine does to a command that is right: one line, where any other error keeps its trace."""
+"""Errors that the machine causes, not a bug: they become one line, where any other `OSError` keeps its trace."""
 
 
 def prepare() -> None:
-    """Puts the null device where a stream is closed; what a stream's encoding lacks is written as an escape."""
+    """Replaces a closed stream by the null device; characters that a stream cannot encode are written as escapes."""
     for name in ("stdin", "stdout", "stderr"):
         if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, "r+"))  # noqa: SIM115  # takes the number that is free: the closed one's
+            setattr(sys, name, open(os.devnull, "r+"))  # noqa: SIM115  # gets the free descriptor, the closed stream's
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
 
 
 def delivered(command: Callable[[], int]) -> int:
-    """The exit code of `command`, once all that it printed has left.
+    """Runs `command` and returns its exit code once all of its output is written.
 
-    128 + SIGPIPE, without a word, where a reader had enough (`fastrl envs | head -1`), as other tools end; 1 and one
-    line where the machine is at fault.
+    The code is 128 + SIGPIPE, without a message, where the reader closed the pipe (`fastrl envs | head -1`), and 1,
+    with one line, where the machine is at fault.
     """
     try:
         try:
@@ -54,7 +54,7 @@ def delivered(command: Callable[[], int]) -> int:
 
 
 def _discard() -> None:
-    """Drops what cannot be written, so that the interpreter does not try once more when it ends."""
+    """Drops unwritten output, so that the interpreter does not try to write it again when it exits."""
     streams: tuple[tuple[TextIO | Any, int], ...] = ((sys.stdout, 1), (sys.stderr, 2))
     for stream, number in streams:
         try:

@@ -1,4 +1,4 @@
-"""The commands that play a policy: evaluate, render, collect; help needs no jax."""
+"""The commands that play a policy: evaluate, render and collect. Their help imports no jax."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -56,14 +56,14 @@ def render(words: Sequence[str], prepare: Prepare) -> int:
 
 
 def collect(words: Sequence[str], prepare: Prepare) -> int:
-    """Logged data, made here."""
+    """Collects a dataset."""
     parser = Parser(
         prog="fastrl collect", description="Rolls out a scripted, random or trained policy and writes D4RL HDF5."
     )
     parser.add_argument("env", metavar="ENV", help="environment (fastrl envs lists them)")
     parser.add_argument("out", metavar="FILE", help="HDF5 file to write; must not exist")
-    who = "scripted (mazes), random, or a level of locomotion: medium-replay, medium, expert"
-    parser.add_argument("--behaviour", metavar="WHO", help=f"{who} (default: scripted)")
+    meaning = "scripted (mazes), random, or a level of locomotion: medium-replay, medium, expert"
+    parser.add_argument("--behaviour", metavar="WHO", help=f"{meaning} (default: scripted)")
     parser.add_argument("--steps", type=int, default=10_000, metavar="N", help="transitions (default: 10000)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="base of the random streams (default: 0)")
     meaning = "std of the noise on actions (default: 1.0 where scripted, in AntMaze 0.2, 0.0 on a policy's)"

@@ -1,4 +1,4 @@
-"""What the commands print: recipes, evaluations and comparisons. Computes nothing itself."""
+"""The text that the commands print: recipes, evaluations, films, collections and comparisons."""
 
 import json
 from pathlib import Path
@@ -10,15 +10,13 @@ from fastrl import agent as agents
 from fastrl import api, envs, presets
 from fastrl.agent import Agent
 from fastrl.cli.catalogue import aligned, collected
-from fastrl.cli.datasets import tell
-from fastrl.collect import collect
-from fastrl.collect import levels as behaviours
-from fastrl.collect import walkers as commute
+from fastrl.cli.datasets import to_stderr
+from fastrl.collect import collect, levels, players, walkers
 from fastrl.config import RunOptions
 from fastrl.data import d4rl, links
 from fastrl.engine import evaluate
 from fastrl.planning.builder import Builder
-from fastrl.planning.plan import same_sizes
+from fastrl.planning.request import same_sizes
 from fastrl.recipes import names
 from fastrl.reports import plot, render, report, statistics
 from fastrl.runs import folder, manifest
@@ -38,8 +36,10 @@ def recipe(name: str, env: str) -> str:
     """The phases of a recipe on an environment, with every resolved option."""
     spec = envs.make(env).spec
     domain = presets.find(spec.domain)
-    builder = Builder(spec, domain, presets.resolve(RunOptions(), domain), {}, None)
-    lines = [f"{name} on {env}: {presets.RECIPES.get(name, '')}"]
+    defaults = names.run_defaults(name, spec.domain)
+    builder = Builder(spec, domain, presets.resolve(RunOptions(), domain, defaults), {})
+    row = presets.RECIPES.get(name)
+    lines = [f"{name} on {env}: {row.meaning} ({row.paper})" if row else f"{name} on {env}"]
     for phase in names.find(name)(builder):
         kind = "gradient steps" if not phase.online else "environment steps"
         lines.append(f"\n{phase.name}: {phase.steps} {kind}, {type(phase.config).__name__}")
@@ -64,22 +64,22 @@ def _environment(run: str, agent: Agent, env: str | None, options: dict[str, Any
 def evaluation(
     run: str, env: str | None, options: dict[str, Any], episodes: int, seed: int, as_json: bool, backend: str | None
 ) -> str:
-    """Returns of every seed's deterministic policy, beside those in another simulator where one is named."""
+    """The returns of every seed's deterministic policy; with `backend`, beside its returns in that simulator."""
     agent = agents.load(run)
     seeds = list(map(str, range(agent.seeds))) if Path(run).exists() else [run.rpartition(":")[2]]
     env, options = _environment(run, agent, env, options)
     other = None if backend is None else _counterpart(env, options, backend)
-    played, spec = api.play(agent, env, episodes=episodes, key=seed, tell=tell, **options)
+    played, spec = api.play(agent, env, episodes=episodes, key=seed, tell=to_stderr, **options)
     returns = np.asarray(played.episode_return)
     if other is None:
         return _returns(env, returns, evaluate.rates(played, spec), as_json, seeds)
     limit = {"horizon": options["horizon"]} if "horizon" in options else {}
-    there, _ = api.play(agent, other, episodes=episodes, key=seed, tell=tell, **limit)
+    there, _ = api.play(agent, other, episodes=episodes, key=seed, tell=to_stderr, **limit)
     return _side_by_side({env: returns, other: np.asarray(there.episode_return)}, as_json, seeds)
 
 
 def _counterpart(env: str, options: dict[str, Any], backend: str) -> str:
-    """The same task, of the same version, in C MuJoCo."""
+    """The name of the same task and version in C MuJoCo."""
     if backend != "mujoco":
         raise UserError(f"unknown --backend {backend!r}; mujoco is the one there is (or leave it out)")
     if env not in MUJOCO:
@@ -118,48 +118,68 @@ def _side_by_side(returns: dict[str, np.ndarray], as_json: bool, names: list[str
 
 
 def film(run: str, env: str | None, options: dict[str, Any], episodes: int, seed: int, out: str) -> str:
-    """Draws episodes of a policy and names the files."""
+    """Draws episodes of a policy and returns the names of the files."""
     agent = agents.load(run)
     env, options = _environment(run, agent, env, options)
-    return "\n".join(map(str, render.render(agent, env, out, episodes=episodes, key=seed, tell=tell, **options)))
+    return "\n".join(map(str, render.render(agent, env, out, episodes=episodes, key=seed, report=to_stderr, **options)))
 
 
 def collection(env: str, out: str, found: Any, options: dict[str, Any]) -> str:
-    """Collects a dataset and says what it is."""
+    """Collects a dataset into the file `out` and returns a summary of it."""
     for option in ("steps", "num_envs"):
         if (value := getattr(found, option)) is not None and value <= 0:
             raise UserError(f"--{option.replace('_', '-')} must be above 0, not {value}")
     if not out.endswith(d4rl.SUFFIXES):
         raise UserError(f"{out} is no HDF5 file; name one that ends in .hdf5")
     d4rl.check_new(Path(out))
-    who: Any = found.behaviour or "scripted"
+    behaviour = found.behaviour or "scripted"
     if found.policy and found.behaviour:
-        raise UserError(f"--policy and --behaviour {who} both say who acts; leave one out")
-    if not found.policy and envs.known(env) and who not in (known := collected(env)):
-        raise UserError(f"{env} has no behaviour {who!r}; --behaviour takes {', '.join(known)}, --policy an agent")
+        raise UserError(f"--policy and --behaviour {behaviour} both say who acts; leave one out")
+    if not found.policy and envs.known(env) and behaviour not in (known := collected(env)):
+        raise UserError(
+            f"{env} has no behaviour {behaviour!r}; --behaviour takes {', '.join(known)}, --policy an agent"
+        )
     progress = Progress()
-    given = {"noise": found.noise, "copies": found.num_envs or 1, "options": options, "progress": progress}
+    given: dict[str, Any] = {"copies": found.num_envs or 1, "options": options, "progress": progress}
     try:
         if found.policy:
             parts = _policies(env, found, given)
-        elif who in behaviours.LEVELS:
+        elif behaviour in levels.LEVELS:
             parts = [_level(env, found, given)]
         else:
-            walk = behaviours.walker() if who == "scripted" and env.startswith("antmaze-") else None
-            parts = [collect.collect(env, steps=found.steps, seed=found.seed, behaviour=who, walk=walk, **given)]
+            player = _player(env, behaviour, found.noise, options)
+            parts = [collect.collect(env, player, steps=found.steps, seed=found.seed, **given)]
     finally:
         progress.close()
     arrays = {field: np.concatenate([part[field] for part in parts]) for field in parts[0]}
     d4rl.write(out, arrays)
-    goes_on = "infos/goal" in arrays  # AntMaze's episodes do not end at a goal: terminals come in runs
-    ends = np.asarray(arrays["timeouts"]) | (np.asarray(arrays["terminals"]) & (not goes_on))
+    scripted_ants = "infos/goal" in arrays  # their episodes do not end at a goal: terminals come in runs
+    ends = np.asarray(arrays["timeouts"]) | (np.asarray(arrays["terminals"]) & (not scripted_ants))
     total = float(np.sum(arrays["rewards"]))
     line = f"{out}: {found.steps} transitions, {int(ends.sum())} episodes, sum of rewards {total:.1f}"
-    return f"{line}, own goals reached in {commute.reached(arrays, 0.5):.0%} of the episodes" if goes_on else line
+    reached = f", own goals reached in {walkers.reached(arrays, 0.5):.0%} of the episodes" if scripted_ants else ""
+    return line + reached
+
+
+def _player(env: str, behaviour: str, noise: float | None, options: dict[str, Any]) -> players.Player:
+    """The player of a --behaviour that is no level; where `noise` is None, the behaviour's own."""
+    given: dict[str, Any] = {} if noise is None else {"noise": noise}
+    if behaviour == "random":
+        if noise:
+            raise UserError(f"collect: random actions take no noise, leave out {noise:g}")
+        return players.uniform()
+    name = envs.make(env, **options).spec.name
+    if behaviour != "scripted":
+        raise UserError(f"collect: unknown behaviour {behaviour!r}: 'random' or 'scripted'")
+    if name.startswith("pointmaze-"):
+        return walkers.pointmaze(**given)
+    if name.startswith("antmaze-"):
+        return walkers.antmaze(levels.walker(), **given)
+    raise UserError(f"collect: {name} has no scripted behaviour (mazes have); use random or a policy")
 
 
 def _policies(env: str, found: Any, given: dict[str, Any]) -> list[collect.Arrays]:
-    """Rows of each policy in turn, the first of several left with an end."""
+    """Rows of each policy in turn; each policy's last row ends an episode."""
     share, rest = divmod(found.steps, len(found.policy))
     if rest:
         raise UserError(f"--steps {found.steps} must be a multiple of the number of policies, {len(found.policy)}")
@@ -167,7 +187,8 @@ def _policies(env: str, found: Any, given: dict[str, Any]) -> list[collect.Array
     for number, name in enumerate(found.policy):
         agent = agents.load(name)
         same_sizes(agent.spec, envs.make(env, **given["options"]).spec)
-        rows = collect.collect(env, steps=share, seed=found.seed + number, behaviour=agent.sampler(), **given)
+        player = players.policy(agent.sampler(), found.noise or 0.0)
+        rows = collect.collect(env, player, steps=share, seed=found.seed + number, **given)
         rows["timeouts"][-1] = not rows["terminals"][-1]
         parts.append(rows)
     return parts
@@ -175,7 +196,7 @@ def _policies(env: str, found: Any, given: dict[str, Any]) -> list[collect.Array
 
 def _level(env: str, found: Any, given: dict[str, Any]) -> collect.Arrays:
     """Rows of one of the package's own behaviour policies, or of several side by side."""
-    behaviour = behaviours.find(env)
+    behaviour = levels.find(env)
     size = envs.make(env, **given["options"]).spec.obs_size
     if size != behaviour.obs_size:
         raise UserError(
@@ -185,7 +206,8 @@ def _level(env: str, found: Any, given: dict[str, Any]) -> collect.Arrays:
     given = given | {"copies": found.num_envs or len(chosen)}
     if given["copies"] % len(chosen):
         raise UserError(f"--num-envs {found.num_envs} must be a multiple of {len(chosen)}, the policies that share it")
-    return collect.collect(env, steps=found.steps, seed=found.seed, behaviour=behaviour.sampler(chosen), **given)
+    player = players.policy(behaviour.sampler(chosen), found.noise or 0.0)
+    return collect.collect(env, player, steps=found.steps, seed=found.seed, **given)
 
 
 def comparison(runs: list[str], out: str) -> str:

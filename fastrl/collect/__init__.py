@@ -1,1 +1,1 @@
-"""Logged data, made here, and read back out of runs."""
+"""Data collection: rollouts as datasets, and the replay of a run as a dataset."""

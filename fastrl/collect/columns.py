@@ -1,4 +1,4 @@
-"""Steps of an environment as rows of D4RL's layout. Knows no behaviour and no file."""
+"""Steps of an environment as rows of D4RL's layout, and the loop that makes them."""
 
 from collections.abc import Callable
 from typing import Any
@@ -13,9 +13,9 @@ from fastrl.types import Step
 def columns(
     env: Any, state: Any, obs: jax.Array, action: jax.Array, step: Step, timeout: jax.Array
 ) -> dict[str, jax.Array]:
-    """The row by key of the file: what `step` made of a state, its obs [O] and an action [A] in [-1, 1].
+    """One row by its keys in the file: a state, its obs [O], an action [A] in [-1, 1] and the step that they gave.
 
-    `infos/qpos` and `infos/qvel`, before the step, where the environment under the time limit has physics.
+    Where the environment below the time limit has physics, `infos/qpos` and `infos/qvel` are those before the step.
     """
     row = {
         "observations": obs,
@@ -31,22 +31,22 @@ def columns(
 
 
 PARTS = 100
-"""Pieces of a rollout: between two of them somebody is told how far it is, and Ctrl-C is heard."""
+"""Pieces of a rollout. Between two of them progress is reported and Ctrl-C is answered."""
 
 
 def rollout(
-    step: Callable[[Any, jax.Array], Any], carry: Any, length: int, told: Callable[[int], None]
+    step: Callable[[Any, jax.Array], Any], carry: Any, length: int, report: Callable[[int], None]
 ) -> dict[str, np.ndarray]:
     """The rows [length, ...] of `step(carry, index) -> (carry, row)` for index 0 to length - 1, on the host.
 
-    `told` hears how many are done, 0 first. The last piece may step on behind `length`: nobody sees those rows.
+    `report` is called with the number of steps done, 0 first. The last piece may run past `length`; those rows are cut.
     """
     size = -(-length // PARTS)
     piece = jax.jit(lambda carry, first: jax.lax.scan(step, carry, first + jnp.arange(size)))
     pieces = []
-    told(0)
+    report(0)
     for first in range(0, length, size):
         carry, rows = piece(carry, first)
         pieces.append(jax.device_get(rows))
-        told(min(first + size, length))
+        report(min(first + size, length))
     return {field: np.concatenate([rows[field] for rows in pieces])[:length] for field in pieces[0]}

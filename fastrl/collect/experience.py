@@ -1,4 +1,4 @@
-"""The replay ring of a run, read out of its newest good checkpoint as a dataset. Knows nothing of learning.
+"""The replay ring of a run, read out of its newest good checkpoint as a dataset.
 
 A ring has no flag for episodes that were cut: they are found where a row does not start at the `next_obs` of the one
 before it. An episode that starts exactly where the one before was cut is joined with it.
@@ -12,7 +12,7 @@ import numpy as np
 
 from fastrl.data import links
 from fastrl.data.datasets import Dataset
-from fastrl.replay import ring as replay
+from fastrl.replay import ring as rings
 from fastrl.runs import folder
 from fastrl.runs.checkpoint import Checkpoints
 from fastrl.types import UserError
@@ -25,7 +25,7 @@ def load(run: Path, seed: int | None, report: Callable[[str], None]) -> Dataset:
     """Rows of one seed, or of all, one after the other, oldest first; raw rewards.
 
     Of each seed the dataset's own rows come first where the ring was filled with them, then environment after
-    environment. A damaged checkpoint is told to `report`. Raises `UserError` where the run has no ring yet.
+    environment. `report` gets a line about each damaged checkpoint. Raises `UserError` where the run has no ring yet.
     """
     links.check(run)
     identity = folder.read_config(run)["identity"]
@@ -49,7 +49,7 @@ def load(run: Path, seed: int | None, report: Callable[[str], None]) -> Dataset:
 
 def _online(identity: dict[str, Any], number: int, step: int) -> int:
     """Environment steps of each seed up to `step` of phase `number`."""
-    before = sum(phase["steps"] for phase in identity["phases"][:number] if phase["offline_ratio"] < 1)
+    before = sum(phase["steps"] for phase in identity["phases"][:number] if phase["online"])
     return before + step * identity["num_envs"]
 
 
@@ -66,7 +66,7 @@ def _lanes(leaves: dict[str, np.ndarray], seed: int, online: int) -> list[np.nda
 
 def _dataset(name: str, lanes: list[np.ndarray], obs_size: int, identity: dict[str, Any]) -> Dataset:
     rows = np.concatenate(lanes)
-    found = replay.unpack(rows, obs_size, rows.shape[1] - 2 * obs_size - 3)  # type: ignore[arg-type]
+    found = rings.unpack(rows, obs_size, rows.shape[1] - rings.width(obs_size, 0))  # type: ignore[arg-type]
     ends = np.zeros(len(rows), bool)
     ends[np.cumsum([len(lane) for lane in lanes])[:-1] - 1] = True
     reward = (np.asarray(found.reward, np.float64) - identity["reward_bias"]) / identity["reward_scale"]

@@ -8,7 +8,7 @@ and `random` needs none. `benchmarks/behaviours.py` trains them.
 import dataclasses
 import io
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -17,19 +17,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fastrl import config as configs
+from fastrl import methods
+from fastrl.algorithms import parts
+from fastrl.collect.players import Act
 from fastrl.collect.walkers import Walk
-from fastrl.networks import policy
+from fastrl.networks.policy import Policy
 from fastrl.runs import manifest
-from fastrl.types import Key, UserError
+from fastrl.types import Key, Params, Spec, UserError
 
 LEVELS = ("medium-replay", "medium", "expert")
-Act = Callable[[jax.Array, Key], jax.Array]
 
 
 @dataclasses.dataclass(frozen=True)
 class Snapshot:
-    """One actor's age and worth."""
+    """One actor: how long it was trained, and what it earns."""
 
     steps: int  # environment steps of its training
     mean: float  # of the raw returns of episodes with sampled actions
@@ -43,8 +44,8 @@ class Behaviour:
     env: str
     obs_size: int
     action_size: int
-    config: configs.ActorCritic
-    actors: policy.Actor
+    config: Any  # options of an actor-critic
+    actors: Params  # of the actor's module
     snapshots: tuple[Snapshot, ...]  # K, by steps
 
     @property
@@ -65,7 +66,7 @@ class Behaviour:
         return [self.medium if level == "medium" else self.expert]
 
     def sampler(self, chosen: Sequence[int]) -> Act:
-        """`(observations [E, O], key) -> actions [E, A]`, sampled; row e is snapshot e's of the chosen, and so on."""
+        """`(observations [E, O], key) -> actions [E, A]`, sampled; row e acts as snapshot `chosen[e % len(chosen)]`."""
 
         def act(obs: jax.Array, key: Key) -> jax.Array:
             mine = np.asarray(chosen)[np.arange(len(obs)) % len(chosen)]
@@ -74,12 +75,12 @@ class Behaviour:
 
         return act
 
-    def _sample(self, actor: policy.Actor, obs: jax.Array, key: Key) -> jax.Array:
-        return policy.choose(actor, self.config, obs, key, True)
+    def _sample(self, actor: Params, obs: jax.Array, key: Key) -> jax.Array:
+        return _policy(self.config, self.obs_size, self.action_size).act(actor, obs, key, True)
 
     def save(self, path: Path) -> None:
         """Writes one npz file: the leaves by their names and a `sheet` of JSON."""
-        sheet = dataclasses.asdict(self) | {"config": configs.describe(self.config)}
+        sheet = dataclasses.asdict(self) | {"config": methods.describe(self.config)}
         del sheet["actors"]
         leaves = {jax.tree_util.keystr(name): leaf for name, leaf in jax.tree_util.tree_leaves_with_path(self.actors)}
         file = io.BytesIO()
@@ -101,7 +102,7 @@ def find(env: str) -> Behaviour:
 
 
 def walker() -> Walk:
-    """Who walks for AntMaze's scripted data: the best of ant-walk."""
+    """The policy that walks in AntMaze's scripted data: the best actor of ant-walk."""
     from fastrl.envs.walk import observe  # and MJX, which most commands do without
 
     behaviour = find("ant-walk")
@@ -113,14 +114,17 @@ def load(path: Path) -> Behaviour:
     """Reads what `Behaviour.save` wrote."""
     with np.load(path) as file:
         sheet: dict[str, Any] = json.loads(str(file["sheet"]))
-        config = configs.restore(sheet.pop("config"))
-        shapes = jax.eval_shape(
-            lambda: policy.actor_init(jax.random.key(0), config, sheet["obs_size"], sheet["action_size"])
-        )
+        config = methods.restore(sheet.pop("config"))
+        actor = _policy(config, sheet["obs_size"], sheet["action_size"])
+        shapes = jax.eval_shape(lambda: actor.init(jax.random.key(0), sheet["obs_size"]))
         names, form = jax.tree_util.tree_flatten_with_path(shapes)
         leaves = [file[jax.tree_util.keystr(name)] for name, _ in names]
     snapshots = tuple(Snapshot(**snapshot) for snapshot in sheet.pop("snapshots"))
     return Behaviour(**sheet, config=config, actors=jax.tree.unflatten(form, leaves), snapshots=snapshots)
+
+
+def _policy(config: methods.ActorCritic, obs_size: int, action_size: int) -> Policy:
+    return parts.gaussian(config, Spec("behaviour", obs_size, action_size, horizon=1))
 
 
 def _folder() -> Any:

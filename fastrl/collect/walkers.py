@@ -1,6 +1,6 @@
-"""Scripted data of mazes: agents that go from cell to cell along shortest paths. Learns nothing, writes nothing.
+"""Scripted players for mazes, which go from cell to cell along shortest paths.
 
-PointMaze's controller is part of the project; who walks for AntMaze's ant is an argument.
+PointMaze's controller is part of the project (`fastrl.envs.waypoint`); AntMaze's takes a policy that walks.
 """
 
 from collections.abc import Callable, Mapping
@@ -10,7 +10,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fastrl.collect.columns import columns, rollout
+from fastrl.collect.columns import columns
+from fastrl.collect.players import Play, Player, check_noise
 from fastrl.envs.grid import Maze
 from fastrl.envs.wrappers import Timed
 from fastrl.types import Key, UserError
@@ -27,24 +28,51 @@ PLAY_GOALS = {
 """The hand-picked goals of D4RL's `play` data, ultra's of its fork: row -> columns."""
 
 
-def antmaze(
-    env: Any, steps: int, key: Key, walk: Walk, noise: float, copies: int, told: Callable[[int], None]
-) -> dict[str, np.ndarray]:
-    """`steps` rows of ants that walk to goals of their own, as D4RL's data, with `infos/goal` [M, 2], that goal.
+def antmaze(walk: Walk, noise: float = 0.2) -> Player:
+    """Ants that walk to goals of their own, as in D4RL's data, with `infos/goal` [M, 2], that goal.
 
-    An episode lasts the horizon, whatever it reaches, then start and goal are new. Rewards and terminals are those of
-    one evaluation goal, the mean of those drawn: its steps come in runs of terminals. Rows stand copy after copy.
+    An episode lasts the horizon, whether or not it reaches its goal; then start and goal are drawn anew. Rewards and
+    terminals are those of one evaluation goal, the mean of those drawn: an ant that stays there makes a run of
+    terminals. The last row of a copy is a timeout. `noise` is the standard deviation of the Gaussian noise on actions.
     """
+    check_noise(noise)
+
+    def play(env: Any, copies: int, length: int, key: Key) -> Play:
+        begin, heading = _antmaze_episode(env)
+        horizon = env.spec.horizon
+
+        def step(run: Key, carry: Any, index: jax.Array) -> Any:
+            key_begin, key_way, key_walk, key_noise, key_step = jax.random.split(jax.random.fold_in(run, index), 5)
+            carry = jax.lax.cond(index % horizon == 0, begin, lambda _: carry, key_begin)
+            state, obs, cell, goal = carry
+            qpos, qvel = env.physics(state)
+            action = walk(qpos, qvel, heading.towards(key_way, qpos[:2], cell, goal), key_walk)
+            action = jnp.clip(action + noise * jax.random.normal(key_noise, (8,)), -1.0, 1.0)
+            after, out = env.step(key_step, state, action)
+            timeout = (index % horizon == horizon - 1) | (index == length - 1)
+            return (after, out.obs, cell, goal), columns(env, state, obs, action, out, timeout) | {"infos/goal": goal}
+
+        def all_step(carry: Any, index: jax.Array) -> Any:
+            return jax.vmap(step, (0, 0, None))(runs, carry, index)
+
+        firsts, runs = jax.vmap(jax.random.split, out_axes=1)(jax.random.split(key, copies))
+        return Play(jax.jit(jax.vmap(begin))(firsts), all_step)
+
+    return play
+
+
+def _antmaze_episode(env: Any) -> tuple[Callable[[Key], tuple[Timed, jax.Array, jax.Array, jax.Array]], Any]:
+    """The function that begins an episode, and the `Heading` through the maze."""
     from fastrl.envs.antmaze import centres
     from fastrl.envs.heading import Heading
 
+    if not env.spec.name.startswith("antmaze-"):
+        raise UserError(f"collect: {env.spec.name} is no AntMaze; use another player")
     ant = env.env
     if ant.kind != "d4rl":
         raise UserError(f"{env.spec.name}: scripted data has D4RL's ant, leave out the option physics={ant.kind!r}")
     cells = centres(ant.maze, ant.maze.free, "d4rl")
     starts, goals = ends_of(env.spec.name, ant.maze)
-    heading = Heading.of(ant.maze)
-    length, horizon = steps // copies, env.spec.horizon
 
     def begin(key: Key) -> tuple[Timed, jax.Array, jax.Array, jax.Array]:
         """An episode: its state, its observation, the free cell it heads for and the goal in it."""
@@ -57,23 +85,7 @@ def antmaze(
         state, obs = env.from_physics(qpos, qvel)
         return state, obs, cell, ant.draw_goal(key_goal, jnp.asarray(cells, float)[cell])
 
-    def step(run: Key, carry: Any, index: jax.Array) -> Any:
-        key_begin, key_way, key_walk, key_noise, key_step = jax.random.split(jax.random.fold_in(run, index), 5)
-        carry = jax.lax.cond(index % horizon == 0, begin, lambda _: carry, key_begin)
-        state, obs, cell, goal = carry
-        qpos, qvel = env.physics(state)
-        action = walk(qpos, qvel, heading.towards(key_way, qpos[:2], cell, goal), key_walk)
-        action = jnp.clip(action + noise * jax.random.normal(key_noise, (8,)), -1.0, 1.0)
-        after, out = env.step(key_step, state, action)
-        timeout = (index % horizon == horizon - 1) | (index == length - 1)
-        return (after, out.obs, cell, goal), columns(env, state, obs, action, out, timeout) | {"infos/goal": goal}
-
-    def all_step(carry: Any, index: jax.Array) -> Any:
-        return jax.vmap(step, (0, 0, None))(runs, carry, index)
-
-    firsts, runs = jax.vmap(jax.random.split, out_axes=1)(jax.random.split(key, copies))
-    rows = rollout(all_step, jax.jit(jax.vmap(begin))(firsts), length, told)
-    return {field: column.swapaxes(0, 1).reshape(steps, *column.shape[2:]) for field, column in rows.items()}
+    return begin, Heading.of(ant.maze)
 
 
 def ends_of(name: str, maze: Maze) -> tuple[np.ndarray, np.ndarray]:
@@ -104,24 +116,60 @@ def reached(arrays: Mapping[str, np.ndarray], radius: float) -> float:
     return float(np.mean([part.any() for part in np.split(near, ends + 1)[: len(ends)]]))
 
 
-def pointmaze(
-    env: Any, steps: int, key: Key, noise: float, max_distance: int, goal_fraction: float
-) -> dict[str, jax.Array]:
-    """`steps` rows of a ball that commutes between cells near the evaluation goal.
+def pointmaze(noise: float = 1.0, max_distance: int = 8, goal_fraction: float = 0.1) -> Player:
+    """A ball that commutes between cells near the evaluation goal; reaching its own goal ends an episode as a timeout.
 
-    An episode also ends, as a timeout, where it wanted to go. The arguments are those of `fastrl.collect.collect`.
+    Args:
+        noise: standard deviation of the Gaussian noise on actions.
+        max_distance: starts and goals are at most this many cells of way from the evaluation goal.
+        goal_fraction: share of the episodes that head for the evaluation goal.
     """
-    from fastrl.envs.maze import NOISE, RADIUS
+    check_noise(noise)
+
+    def play(env: Any, copies: int, length: int, key: Key) -> Play:
+        from fastrl.envs.maze import RADIUS
+
+        del length
+        if copies > 1:
+            raise UserError(f"collect: scripted data of {env.spec.name} comes from one environment, not {copies}")
+        begin, controller, centres = _pointmaze_episode(env, max_distance, goal_fraction)
+        key_start, key_run = jax.random.split(key)
+
+        def step(carry: Any, index: jax.Array) -> Any:
+            state, obs, heading = carry
+            key_noise, key_step, key_begin = jax.random.split(jax.random.fold_in(key_run, index), 3)
+            qpos, qvel = env.physics(state)
+            action = controller.act(qpos, qvel, heading) + noise * jax.random.normal(key_noise, (2,))
+            action = jnp.clip(action, -1.0, 1.0)
+            after, out = env.step(key_step, state, action)
+            arrived = jnp.sum(jnp.square(env.physics(after)[0] - centres[heading])) <= RADIUS**2
+            timeout = (out.truncated | arrived) & ~out.terminated
+            row = columns(env, state, obs, action, out, timeout)
+            carry = jax.lax.cond(timeout | out.terminated, begin, lambda _: (after, out.obs, heading), key_begin)
+            return carry, jax.tree.map(lambda number: number[None], row)  # of one copy
+
+        return Play(jax.jit(begin)(key_start), step)
+
+    return play
+
+
+def _pointmaze_episode(
+    env: Any, max_distance: int, goal_fraction: float
+) -> tuple[Callable[[Key], tuple[Timed, jax.Array, jax.Array]], Any, jax.Array]:
+    """The function that begins an episode, the controller, and the centres [F, 2] of the free cells."""
+    from fastrl.envs.maze import NOISE
     from fastrl.envs.waypoint import Waypoint
 
-    maze, controller = env.env.maze, Waypoint.of(env.env)
+    if not env.spec.name.startswith("pointmaze-"):
+        raise UserError(f"collect: {env.spec.name} is no PointMaze; use another player")
     if len(env.env.goals) > 1:
         raise UserError(f"{env.spec.name}: scripted data needs one evaluation goal, not 'random'")
+    maze = env.env.maze
     centres = jnp.asarray(maze.centre(maze.free), float)
     evaluation = maze.free.tolist().index(env.env.goals[0].tolist())
     pairs = _pairs(maze, evaluation, max_distance)
 
-    def reset(key: Key) -> tuple[Timed, jax.Array, jax.Array]:
+    def begin(key: Key) -> tuple[Timed, jax.Array, jax.Array]:
         """An episode: its state, its observation, the free cell it heads for."""
         key_kind, key_there, key_pair, key_noise = jax.random.split(key, 4)
         to_goal = jnp.asarray(pairs[pairs[:, 1] == evaluation])
@@ -132,21 +180,7 @@ def pointmaze(
         state, obs = env.from_physics(centres[chosen[0]] + offset, jnp.zeros(2))
         return state, obs, chosen[1]
 
-    def step(carry: Any, index: jax.Array) -> Any:
-        state, obs, heading = carry
-        key_noise, key_step, key_reset = jax.random.split(jax.random.fold_in(run, index), 3)
-        qpos, qvel = env.physics(state)
-        action = controller.act(qpos, qvel, heading) + noise * jax.random.normal(key_noise, (2,))
-        action = jnp.clip(action, -1.0, 1.0)
-        after, out = env.step(key_step, state, action)
-        arrived = jnp.sum(jnp.square(env.physics(after)[0] - centres[heading])) <= RADIUS**2
-        timeout = (out.truncated | arrived) & ~out.terminated
-        row = columns(env, state, obs, action, out, timeout)
-        over = timeout | out.terminated
-        return jax.lax.cond(over, reset, lambda _: (after, out.obs, heading), key_reset), row
-
-    start, run = jax.random.split(key)
-    return jax.jit(lambda: jax.lax.scan(step, reset(start), jnp.arange(steps))[1])()
+    return begin, Waypoint.of(env.env), centres
 
 
 def _pairs(maze: Maze, evaluation: int, max_distance: int) -> np.ndarray:

@@ -1,1 +1,1 @@
-"""Datasets in, replay on the device: knows transitions, knows no algorithm."""
+"""Datasets on the host: reading, checking, describing and writing them."""

@@ -36,7 +36,7 @@ def _read(path: Path) -> list[dict[str, np.ndarray]]:
         return [_trajectory(item) for item in np.load(path, allow_pickle=True)]
     except UserError:
         raise
-    except Exception as error:  # a pickle raises whatever it likes
+    except Exception as error:  # a pickle may raise anything
         line = next(iter(str(error).splitlines()), "")
         raise UserError(
             f"{path}: is no list of trajectories ({type(error).__name__}: {line}); download it again"

@@ -1,7 +1,7 @@
 """Converted datasets on disk: float32 columns that are verified and mapped, instead of read and checked again.
 
 An entry is a folder: a `.npy` a column and `entry.json`, which says what it was made from and the sha256 of each column
-and of itself. Knows no format; does not know where the cache is or when it pays.
+and of itself.
 """
 
 import errno
@@ -39,7 +39,7 @@ def load(entry: Path, stamp: list[list[int]], sha256: str | None, report: Report
     """What `store` kept: the rows, mapped, and the source's sha256; None where it has to be read (again).
 
     `stamp` is the source's sizes and times, `sha256` what its bytes must have, if anything was asked. A damaged entry
-    is told in one line to `report` and deleted.
+    is reported in one line to `report` and deleted.
     """
     try:
         if not entry.is_dir():
@@ -55,7 +55,7 @@ def load(entry: Path, stamp: list[list[int]], sha256: str | None, report: Report
             columns[name] = np.load(path, mmap_mode="r")
         return Rows(**columns, order=tuple(content["order"]), notes=tuple(content["notes"])), content["sha256"]
     except (Damaged, UserError, OSError, ValueError, KeyError, TypeError) as error:
-        if isinstance(error, PermissionError) or not entry.is_dir():  # closed to us, or just replaced by another run
+        if isinstance(error, PermissionError) or not entry.is_dir():  # no permission, or just replaced by another run
             return None
         report(f"{entry}: the cached copy is damaged ({error}); it is made again")
         shutil.rmtree(entry, ignore_errors=True)
@@ -63,9 +63,9 @@ def load(entry: Path, stamp: list[list[int]], sha256: str | None, report: Report
 
 
 def store(entry: Path, stamp: list[list[int]], sha256: str, found: Rows, report: Report) -> None:
-    """Keeps rows for `load`, whole or not at all; a full or read-only disk is told to `report` and is no error.
+    """Keeps rows for `load`, whole or not at all; a full or read-only disk is reported to `report` and is no error.
 
-    Of several processes at a time one is kept. What killed ones left is removed after a day.
+    Of several processes that store at a time, one succeeds. What killed processes left is removed after a day.
     """
     try:
         entry.parent.mkdir(parents=True, exist_ok=True)
@@ -80,7 +80,7 @@ def store(entry: Path, stamp: list[list[int]], sha256: str, found: Rows, report:
             columns = {name: rows.digest(new / f"{name}.npy") for name in rows.COLUMNS}
             words = {"order": found.order, "notes": found.notes}
             _write(new / "entry.json", {"stamp": stamp, "sha256": sha256, "columns": columns, **words})
-            if entry.is_dir():  # of an older source; leaves at once, so that nobody reads half of it
+            if entry.is_dir():  # of an older source; moved in one step, so that no reader finds half of it
                 entry.rename(old)
             new.rename(entry)
     except OSError as error:

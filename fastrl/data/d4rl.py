@@ -1,4 +1,4 @@
-"""Reads D4RL HDF5 files, and writes them. Knows nothing of training.
+"""Reads D4RL HDF5 files, and writes them.
 
 One dataset a key at the root of the file, or below a group of it: observations [N, O], actions [N, A], rewards [N],
 terminals [N], timeouts [N] (absent from old files), perhaps next_observations [N, O]. `infos/*` and `metadata/*` are
@@ -34,7 +34,7 @@ def read(path: Path, group: str, horizon: int | None, which: Successors, bounds:
 def rows_of(
     where: str, arrays: dict[str, np.ndarray], horizon: int | None, which: Successors, bounds: Bounds | None
 ) -> Rows:
-    """The same from arrays by their key in a file, once they are checked; `bounds` are those of actions as stored."""
+    """The same for arrays by their key in a file, which are checked first; `bounds` are those of actions as stored."""
     losses = [validate.loss(key, arrays[key]) for key in ("observations", "actions", "rewards") if key in arrays]
     arrays = checked(where, arrays, bounds)
     terminals, notes = arrays["terminals"] == 1, [loss for loss in losses if loss]
@@ -56,7 +56,7 @@ def rows_of(
 
 
 def checked(where: str, arrays: dict[str, np.ndarray], bounds: Bounds | None) -> dict[str, np.ndarray]:
-    """As float32, with what must be there, finite numbers, flags of 0 and 1, and clipped actions in [-1, 1]."""
+    """The arrays as float32, after checks: required keys, finite numbers, flags of 0 and 1. Actions are clipped."""
     for key in RANKS:
         if key not in arrays and key not in OPTIONAL:
             raise UserError(
@@ -109,7 +109,7 @@ def _arrays(path: Path, group: str) -> dict[str, np.ndarray]:
 
 
 def _hint(path: Path, file: h5py.File) -> str:
-    """What a file looks like that has no observations where they were looked for; empty if there is nothing to say."""
+    """The error line for a file that has no observations in the group that was named."""
     below: list[str] = []
 
     def look(name: str, node: h5py.Group | h5py.Dataset) -> None:
@@ -134,7 +134,7 @@ def checksummed(path: Path, group: str) -> bool:
 
 
 def check_new(target: Path) -> None:
-    """Refuses a file that `write` could not make: before the work that fills it, not after."""
+    """Refuses a file that `write` could not make; called before the work that fills it."""
     try:
         there, folder = target.exists(), target.parent.is_dir()
     except OSError as error:

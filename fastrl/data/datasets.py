@@ -1,4 +1,4 @@
-"""Offline data on the host, with its provenance. Knows no file, replay, batch or reward scale."""
+"""Offline data on the host, with its provenance."""
 
 import dataclasses
 import hashlib
@@ -25,8 +25,8 @@ class Dataset:
     name: str  # the file's path, or what the caller called its arrays
     sha256: str  # of the file's bytes, or of the arrays
     order: tuple[str, ...] = ()  # of the keys of a Dict observation, where the file has one
-    reading: tuple[str, ...] = ()  # what was asked for besides the file, and changed its rows
-    notes: tuple[str, ...] = ()  # what its reader met that its user should know, a sentence each
+    reading: tuple[str, ...] = ()  # the options that changed the file's rows
+    notes: tuple[str, ...] = ()  # what the reader found that the user should know, a sentence each
 
     @property
     def rows(self) -> int:
@@ -148,7 +148,7 @@ def _ends(arrays: dict[str, np.ndarray]) -> np.ndarray:
 
 
 def _said(arrays: dict[str, np.ndarray]) -> np.ndarray:
-    """[M] bool: where they end by what was given."""
+    """[M] bool: where trajectories end by `mask` and `boundary` alone."""
     terminal = arrays["mask"] == 0
     return terminal | (arrays["boundary"] == 1) if "boundary" in arrays else terminal
 

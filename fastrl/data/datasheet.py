@@ -1,4 +1,4 @@
-"""What a dataset is, in numbers, as a page of Markdown and as a picture. Changes nothing and learns nothing.
+"""What a dataset is, in numbers, as a page of Markdown and as a picture.
 
 Trajectories are what learning sees: they end at every terminal row, so that a run of terminals counts one by one, and
 their returns are the raw, undiscounted sums of the rows that are kept (D4RL's readers drop a timed-out row).
@@ -31,7 +31,7 @@ def row(source: Source) -> tuple[str, ...]:
 
 
 def title(kind: str, path: Path) -> str:
-    """What a dataset calls itself: a file's stem, or the id in Minari's metadata."""
+    """A dataset's own name: a file's stem, or the id in Minari's metadata."""
     return minari_files.identity(path) if kind == "minari" else path.stem
 
 

@@ -1,8 +1,9 @@
-"""Datasets out, as files that D4RL's or Minari's own readers and `fastrl.load` read back. Knows no run.
+"""Datasets out, as files that D4RL's or Minari's own readers and `fastrl.load` read back.
 
-The bits come back, with two things to know. Both formats chain observations, so a row whose successor does not start at
-its `next_obs` to the last bit ends its trajectory in the file. A D4RL file needs a row more (`timeouts` set, no action,
-no reward, dropped by every reader of transitions) after each trajectory whose last observation is not the next row's.
+The numbers come back bit for bit, but the rows may change in two ways. Both formats chain observations, so a row whose
+successor does not start at its `next_obs` to the last bit ends its trajectory in the file. A D4RL file needs a row more
+(`timeouts` set, no action, no reward, dropped by every reader of transitions) after each trajectory whose last
+observation is not the next row's.
 """
 
 from collections.abc import Mapping

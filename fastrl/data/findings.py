@@ -1,6 +1,6 @@
-"""What is legal in a dataset and rarely meant, in a sentence each: the datasheet has them, and a run begins with them.
+"""What in a dataset is legal but probably a mistake, a sentence each: shown by the datasheet and at a run's start.
 
-What is never meant is refused where it is read (`fastrl.data.validate`). Knows no file and changes nothing.
+What is certainly a mistake is refused by the readers (`fastrl.data.validate`).
 """
 
 import numpy as np
@@ -14,7 +14,7 @@ WORDS = 6  # different whole numbers that are still shown
 
 
 def said(data: Dataset) -> list[str]:
-    """What its reader met, and what its numbers show."""
+    """The reader's notes on a dataset, and what its numbers show."""
     found = (_rewards(data), _ends(data), _still(data), _choices(data), _limit(data), _unconnected(data))
     return [f"{data.name}: {line}" for line in (*data.notes, *found) if line]
 

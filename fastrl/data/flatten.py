@@ -1,10 +1,10 @@
-"""Dict observations as vectors, in a stated order of their keys. Knows no file.
+"""Dict observations as vectors, in a stated order of their keys.
 
 `order` names keys; their columns are joined as they stand. Without one, a Dict with `observation` and
 `achieved_goal` becomes D4RL's vector of that family:
 
 - AntMaze, 29 numbers: `achieved_goal` (xy), then `observation` (27). The goal is not in it; add `desired_goal` for a
-  policy that is told its goal.
+  goal-conditioned policy.
 - Kitchen, 60 numbers, where the goals are Dicts themselves: positions of the robot (9) and of the objects (21), out of
   `observation`, then the goal (30), zero but at the entries of the tasks in `desired_goal`: the order `("kitchen",)`.
 """

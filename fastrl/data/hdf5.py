@@ -1,6 +1,6 @@
-"""Reads what an HDF5 file holds itself, and no more than it holds. Knows no layout.
+"""Reads what an HDF5 file holds itself, and no more than it holds.
 
-HDF5 follows links, raw storage and virtual datasets into other files of whoever opens the file: all are refused.
+HDF5 follows links, external storage and virtual datasets into other files of the reading user: all are refused.
 """
 
 import math
@@ -11,8 +11,8 @@ import numpy as np
 
 from fastrl.types import UserError
 
-CHUNKS, BYTES = 1_000, 64 << 20  # that may be missing because nobody wrote to them: those are zeros
-DEPTH = 16  # soft links that may lead to one another
+CHUNKS, BYTES = 1_000, 64 << 20  # that may be missing: HDF5 reads chunks that were never written as zeros
+DEPTH = 16  # soft links that are followed one after another
 
 
 def find(group: h5py.Group, path: str, depth: int = 0) -> h5py.Dataset | h5py.Group | None:

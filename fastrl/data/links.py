@@ -1,4 +1,4 @@
-"""Links that lead out of a folder which somebody else made. Knows no format."""
+"""Refuses symbolic links that lead out of a folder, which may come from another person."""
 
 import os
 from pathlib import Path
@@ -7,7 +7,7 @@ from fastrl.types import UserError
 
 
 def check(folder: Path) -> None:
-    """Refuses a folder in which a link leads out of it: what it leads to would be read.
+    """Raises `UserError` where a link inside the folder leads out of it: the link's target would be read.
 
     The folder itself may be reached through a link.
     """

@@ -1,4 +1,4 @@
-"""Reads and writes Minari datasets without a simulator: metadata.json and the episodes' arrays. Knows no task.
+"""Reads and writes Minari datasets without a simulator: metadata.json and the episodes' arrays.
 
 An episode has one observation more than it has steps, so that no row is dropped: `next_obs` of a truncated episode's
 last row is true. Actions are mapped from the recorded Box to [-1, 1].

@@ -1,4 +1,4 @@
-"""Reads flat npz files: observations, actions, rewards, terminals, and what else D4RL or OGBench store. Knows no task.
+"""Reads flat npz files: observations, actions, rewards, terminals, and what else D4RL or OGBench store.
 
 Rows are taken as those of a D4RL file (`fastrl.data.successors`). OGBench's files say `masks` (0 where the episode
 truly ended) and mark with `terminals` the last row of each trajectory; those of its goal-conditioned tasks have no

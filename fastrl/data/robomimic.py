@@ -1,7 +1,7 @@
-"""Reads robomimic's HDF5 files: data/demo_N with actions, rewards, dones, obs/KEY and next_obs/KEY. Knows no task.
+"""Reads robomimic's HDF5 files: data/demo_N with actions, rewards, dones, obs/KEY and next_obs/KEY.
 
 A demonstration is an episode. Its `dones` are terminals, as robomimic's own learners take them; one that ends without
-is cut. Observations are joined in a stated order of their keys.
+a `done` is truncated. Observations are joined in a stated order of their keys.
 """
 
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What every reader hands over, and what identifies a file. Knows no format and no task."""
+"""The rows that every reader returns, and the checksum of a file."""
 
 import hashlib
 from pathlib import Path
@@ -22,7 +22,7 @@ class Rows(NamedTuple):
     next_obs: np.ndarray  # [M, O]
     boundary: np.ndarray  # [M] bool
     order: tuple[str, ...] = ()  # of the keys of a Dict observation
-    notes: tuple[str, ...] = ()  # what the reader met that its user should know, a sentence each
+    notes: tuple[str, ...] = ()  # what the reader found that the user should know, a sentence each
 
 
 COLUMNS = Rows._fields[:-2]  # those that are arrays

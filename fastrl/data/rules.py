@@ -1,4 +1,4 @@
-"""What the papers do to the data of a domain before they learn from it (WSRL's released code). Knows no file.
+"""What the papers do to the data of a domain before they learn from it (WSRL's released code).
 
 Rewards here are raw, before any scale and bias. Returns follow from the rows: `fastrl.replay.returns`.
 """
@@ -12,7 +12,7 @@ from fastrl.types import UserError
 
 
 def apply(data: Dataset, domain: str) -> Dataset:
-    """The dataset as that domain's papers learn from it; of any other domain, the dataset. Applying twice is once."""
+    """The dataset as that domain's papers learn from it; unchanged for any other domain, and by a second call."""
     rule = {"antmaze": antmaze, "kitchen": kitchen, "adroit": adroit}.get(domain)
     return data if rule is None else rule(data)
 

@@ -1,7 +1,7 @@
-"""D4RL's normalised scores, for data that says itself that it is D4RL's own. Knows no run and no environment.
+"""D4RL's normalised scores, for data whose metadata says that it is D4RL's own.
 
 Reference returns: d4rl/infos.py. Only Minari's copies of D4RL's Adroit data say what they are, in their metadata; of an
-HDF5 file there is no more than its name, which anybody can give. Left out are Kitchen, where the rows that learning
+HDF5 file there is no more than its name, which proves nothing. Left out are Kitchen, where the rows that learning
 sees do not sum to the return that D4RL scores, and Minari's MuJoCo data, collected anew on other versions of the tasks.
 """
 

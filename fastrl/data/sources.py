@@ -1,4 +1,4 @@
-"""Where a dataset is and how to read it: the format is found by what is there. Knows no task.
+"""Where a dataset is and how to read it: its format is recognised by its content.
 
 One reader a format: `fastrl.data.d4rl`, `fastrl.data.minari_files`, `fastrl.data.npz`, `fastrl.data.robomimic`.
 """
@@ -22,7 +22,7 @@ WORTH = 8 << 20  # bytes of a source from which a converted copy saves tenths of
 
 
 def _silent(line: str) -> None:
-    """Says nothing."""
+    """Drops the line."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Source:
     root: str | Path | None = None  # folder of Minari ids; none is Minari's own
     download: bool = False  # of a Minari id that is not there
     cache: str | Path | None = None  # folder of converted copies; none keeps none
-    report: Callable[[str], None] = _silent  # is told, in a line, what went wrong with the cache
+    report: Callable[[str], None] = _silent  # gets a line where the cache fails
 
     def read(self, horizon: int | None) -> tuple[Rows, str]:
         """The rows and the sha256 of the file's bytes; `horizon` where a file has no `timeouts`."""
@@ -62,7 +62,7 @@ class Source:
 
     @property
     def reading(self) -> tuple[str, ...]:
-        """What was asked for besides the file itself, and changes its rows."""
+        """The options that change the file's rows."""
         own = ("next_observations=file",) if self.next_observations == "file" else ()
         return own if self.actions == "unit" else (*own, f"actions={json.dumps(self.actions)}")
 

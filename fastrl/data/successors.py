@@ -3,7 +3,7 @@
 By default the row after a row has its successor, as in D4RL's `qlearning_dataset`: a timed-out row has none and is
 dropped, and so is a last row that ends nothing. Where a file names the successors itself (`next_observations`), they
 must agree, or be asked for. Two things differ from D4RL: a terminal row stays wherever it stands, as nothing is
-bootstrapped from it, and a row that is terminal and timed out at once is terminal. Knows no file.
+bootstrapped from it, and a row that is terminal and timed out at once is terminal.
 """
 
 from typing import Literal

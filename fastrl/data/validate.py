@@ -1,6 +1,6 @@
 """Checks on host arrays; each fails with one line: place, key, first bad row and the fix.
 
-Knows no file format and no dataset; `where` is a file's path or the name of arrays in memory.
+`where` is a file's path or the name of arrays in memory.
 """
 
 import numpy as np

@@ -7,59 +7,84 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from fastrl.engine import health, scan, seeds
-from fastrl.engine.phase import Carry, SeedState
+from fastrl.engine import health, scan, streams
+from fastrl.engine.phase import Carry, Phase, SeedState
 from fastrl.engine.plan import Plan
-from fastrl.replay import episodes
-from fastrl.replay import ring as replay
+from fastrl.networks.normalise import Normalised
+from fastrl.replay import ring as rings
 from fastrl.types import Key, State
-
-ENTRY = 2_000_000
-"""Folded into a seed's key, plus the phase's number, for what a boundary draws: fresh networks, first episodes."""
 
 
 def enter(plan: Plan, number: int) -> Callable[..., Carry]:
     """`(keys [S], ring or None, seeds before or None, start or None, data or None) -> carry` at step 0 of a phase."""
     phase, task = plan.phases[number], plan.task
 
-    def agents(keys: Key, previous: State | None) -> State:
-        fresh = jax.lax.map(phase.algorithm.init, keys)
-        return phase.entry(fresh, previous)
-
-    def run(keys: Key, ring: replay.Ring | None, before: SeedState | None, start: State | None, data: Any) -> Carry:
-        fold = jax.vmap(jax.random.fold_in, (0, None))
-        both = jax.vmap(jax.random.split)(fold(keys, ENTRY + number))
-        agent = agents(both[:, 0], start if before is None else before.agent)
+    def run(keys: Key, ring: rings.Ring | None, before: SeedState | None, start: State | None, data: Any) -> Carry:
+        agent_keys, env_keys = streams.entry(keys, number)
+        numbers = plan.numbers(number)
+        agent = agents(phase, agent_keys, numbers, start if before is None else before.agent)
         env = before.env if before is not None else None
-        open_episodes = before.open if before is not None else None
+        known = health.start(plan.seeds) if before is None else before.health
         if phase.online and env is None:
             assert task.env is not None
-            env = jax.lax.map(task.env.reset, both[:, 1])
+            env = jax.lax.map(task.env.reset, env_keys)
         if phase.online and ring is None:
-            ring = replay.create(plan.seeds, plan.capacity, task.spec.obs_size, task.spec.action_size)
-            if phase.append:
+            ring = rings.create(plan.seeds, plan.capacity, task.spec.obs_size, task.spec.action_size)
+            if phase.fill:
                 rows = jnp.broadcast_to(data, (plan.seeds, *data.shape))
-                ring = replay.advance(replay.insert(ring, rows), data.shape[0])
-        if phase.returns and open_episodes is None:
-            one = episodes.start(task.num_envs, task.spec.horizon)
-            open_episodes = jax.tree.map(lambda x: jnp.broadcast_to(x, (plan.seeds, *x.shape)), one)
-        known = health.start(plan.seeds) if before is None else before.health
-        state = SeedState(agent, env, open_episodes, {}, known)
+                ring = rings.advance(rings.insert(ring, rows), data.shape[0])
+        behaviour, draw = memories(plan, number, env_keys, before)
+        state = SeedState(agent, numbers, env, behaviour, draw, {}, known)
         totals = _zeros(plan, number, keys, state, ring, data)
         return Carry(jnp.int32(0), keys, ring, dataclasses.replace(state, totals=totals))
 
     return run
 
 
+def agents(phase: Phase, keys: Key, numbers: dict[str, jax.Array], previous: State | None) -> State:
+    """The agents [S] that a phase starts from: fresh ones, the entry's choice of them and the previous ones.
+
+    A normaliser stays that of the agent before, whose networks know no other; the entry does not see it.
+    """
+    fresh = jax.lax.map(lambda both: phase.algorithm(both[1]).init(both[0]), (keys, numbers))
+    if not isinstance(fresh, Normalised):
+        return phase.entry(fresh, previous)
+    if previous is None:
+        return dataclasses.replace(fresh, inner=phase.entry(fresh.inner, None))
+    return dataclasses.replace(previous, inner=phase.entry(fresh.inner, previous.inner))
+
+
+def memories(plan: Plan, number: int, keys: Key, before: SeedState | None) -> tuple[Any, Any]:
+    """The memories [S] of behaviour and draw: those of the phase before where it has the same, else new ones."""
+    phase, task = plan.phases[number], plan.task
+    behaviour = draw = None
+    earlier = plan.phases[number - 1] if number and before is not None else None
+    if phase.behaviour is not None and phase.behaviour.start is not None:
+        if earlier is not None and earlier.behaviour is phase.behaviour:
+            assert before is not None
+            behaviour = before.behaviour
+        else:
+            one = lambda key: jax.vmap(phase.behaviour.start)(jax.random.split(key, task.num_envs))  # type: ignore[union-attr]
+            behaviour = jax.vmap(one)(keys)
+    if phase.draw is not None and phase.draw.start is not None:
+        if before is not None and before.draw is not None:
+            draw = before.draw
+        else:
+            fresh = phase.draw.start(task.num_envs, task.spec.horizon)
+            draw = jax.tree.map(lambda x: jnp.broadcast_to(x, (plan.seeds, *x.shape)), fresh)
+    return behaviour, draw
+
+
 def _zeros(
-    plan: Plan, number: int, keys: Key, state: SeedState, ring: replay.Ring | None, data: Any
+    plan: Plan, number: int, keys: Key, state: SeedState, ring: rings.Ring | None, data: Any
 ) -> dict[str, jax.Array]:
     """Empty sums of every name that a step of this phase logs."""
+    program = scan.program_of(plan, number)
 
-    def step(keys: Key, state: SeedState, ring: replay.Ring | None, data: Any) -> dict[str, jax.Array]:
+    def step(keys: Key, state: SeedState, ring: rings.Ring | None, data: Any) -> dict[str, jax.Array]:
         block = jax.tree.map(lambda x: x[:1], state)
-        start = (jnp.int32(0), block, ring)
-        return scan.advance(plan.phases[number], number, plan.task, data, keys[:1], jnp.int32(0), start)[1]
+        start = scan.Block(jnp.int32(0), block, ring)
+        return scan.advance(program, data, keys[:1], jnp.int32(0), start)[1]
 
     names = jax.eval_shape(step, keys, state, ring, data)
     return {name: jnp.zeros(plan.seeds) for name in names}
@@ -68,7 +93,7 @@ def _zeros(
 def template(plan: Plan, number: int, data: Any) -> Carry:
     """Shapes of the carry in phase `number`, without computing anything: what a checkpoint is read into."""
     carry: Carry | None = None
-    keys = jax.eval_shape(lambda: seeds.keys(plan.seed, plan.seeds))
+    keys = jax.eval_shape(plan.keys)
     for n in range(number + 1):
         ring, before = (None, None) if carry is None else (carry.ring, carry.seeds)
         carry = jax.eval_shape(enter(plan, n), keys, ring, before, plan.start, data)

@@ -5,12 +5,13 @@ Says what is measured in them. Knows no log and no page.
 
 import dataclasses
 from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fastrl.engine import seeds
+from fastrl.engine import health, streams
 from fastrl.envs.wrappers import Rescale
 from fastrl.types import Algorithm, Environment, Key, Spec, State
 
@@ -25,45 +26,66 @@ class Episodes:
     last_reward: jax.Array  # [S, P], raw
 
 
+class Playing(NamedTuple):
+    """P episodes side by side, some of which have ended."""
+
+    state: State  # of the environments, [P, ...]
+    obs: jax.Array  # [P, O]
+    alive: jax.Array  # [P] bool
+    total: jax.Array  # [P], raw reward so far
+    length: jax.Array  # [P]
+    last: jax.Array  # [P], the last raw reward
+    time: jax.Array  # []
+
+
 def episodes(env: Environment, algorithm: Algorithm, agent: State, key: Key, count: int) -> Episodes:
     """`count` episodes of one seed side by side, until the last one has ended (WSRL, evaluation protocol)."""
     reset_key, act_key, step_key = jax.random.split(key, 3)
+
+    def step(now: Playing) -> Playing:
+        action = algorithm.act(agent, now.obs, jax.random.fold_in(act_key, now.time), False)
+        keys = jax.random.split(jax.random.fold_in(step_key, now.time), count)
+        state, result = jax.vmap(env.step)(keys, now.state, action)
+        return Playing(
+            state,
+            result.obs,
+            alive=now.alive & ~(result.terminated | result.truncated),
+            total=jnp.where(now.alive, now.total + result.reward, now.total),  # what comes after an end may be NaN
+            length=now.length + now.alive,
+            last=jnp.where(now.alive, result.reward, now.last),
+            time=now.time + 1,
+        )
+
     state, obs = jax.vmap(env.reset)(jax.random.split(reset_key, count))
-
-    def alive(loop: tuple) -> jax.Array:  # type: ignore[type-arg]
-        return loop[2].any()
-
-    def step(loop: tuple) -> tuple:  # type: ignore[type-arg]
-        state, obs, living, total, length, last, t = loop
-        action = algorithm.act(agent, obs, jax.random.fold_in(act_key, t), False)
-        keys = jax.random.split(jax.random.fold_in(step_key, t), count)
-        state, result = jax.vmap(env.step)(keys, state, action)
-        total = jnp.where(living, total + result.reward, total)  # what comes after an end may be NaN
-        length = length + living
-        last = jnp.where(living, result.reward, last)
-        living = living & ~(result.terminated | result.truncated)
-        return state, result.obs, living, total, length, last, t + 1
-
     nothing = jnp.zeros(count)
-    start = (state, obs, jnp.ones(count, bool), nothing, jnp.zeros(count, jnp.int32), nothing, jnp.int32(0))
-    _, _, _, total, length, last, _ = jax.lax.while_loop(alive, step, start)
-    return Episodes(total, length, last)
+    start = Playing(state, obs, jnp.ones(count, bool), nothing, jnp.zeros(count, jnp.int32), nothing, jnp.int32(0))
+    end = jax.lax.while_loop(lambda now: now.alive.any(), step, start)
+    return Episodes(end.total, end.length, end.last)
 
 
 def program(
     env: Environment, algorithm: Algorithm, count: int, side_by_side: bool
-) -> Callable[[State, Key, jax.Array], Episodes]:
-    """`(agents [S], seed keys [S], index of the evaluation) -> Episodes [S, count]`."""
+) -> Callable[[State, Key, jax.Array, jax.Array], Episodes]:
+    """`(agents [S], seed keys [S], part, step) -> Episodes [S, count]`, on the stream of that step of a part."""
     rescaled = Rescale(env)
 
-    def one(agent: State, key: Key, index: jax.Array) -> Episodes:
-        stream = jax.random.fold_in(jax.random.fold_in(key, seeds.EVALUATION), index)
-        return episodes(rescaled, algorithm, agent, stream, count)
+    def one(agent: State, key: Key, part: jax.Array, step: jax.Array) -> Episodes:
+        return episodes(rescaled, algorithm, agent, streams.evaluation(key, part, step), count)
 
-    def run(agents: State, keys: Key, index: jax.Array) -> Episodes:
+    def run(agents: State, keys: Key, part: jax.Array, step: jax.Array) -> Episodes:
         if side_by_side:
-            return jax.vmap(one, (0, 0, None))(agents, keys, index)
-        return jax.lax.map(lambda both: one(both[0], both[1], index), (agents, keys))
+            return jax.vmap(one, (0, 0, None, None))(agents, keys, part, step)
+        return jax.lax.map(lambda both: one(both[0], both[1], part, step), (agents, keys))
+
+    return run
+
+
+def judged(algorithm: Algorithm) -> Callable[[State, jax.Array, jax.Array], State]:
+    """`(agents [S], scores [S], good [S] bool) -> agents`: what an algorithm makes of its scores; frozen seeds stay."""
+
+    def run(agents: State, scores: jax.Array, good: jax.Array) -> State:
+        assert algorithm.judge is not None
+        return health.select(good, jax.vmap(algorithm.judge)(agents, scores), agents)
 
     return run
 

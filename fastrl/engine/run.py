@@ -15,17 +15,18 @@ import numpy as np
 
 from fastrl import launch
 from fastrl.engine import enter as boundary
-from fastrl.engine import evaluate, health, scan, seeds
+from fastrl.engine import evaluate, scan
 from fastrl.engine.phase import Carry, Phase
 from fastrl.engine.plan import Plan
+from fastrl.engine.record import Diverged as Diverged
+from fastrl.engine.record import Record
 from fastrl.envs import host
-from fastrl.replay import ring as replay
-from fastrl.runs import folder, log
+from fastrl.replay import ring as rings
+from fastrl.runs import folder
 from fastrl.runs.checkpoint import Checkpoints
-from fastrl.runs.log import MetricsLog
 from fastrl.runs.preempt import StopRequest
 from fastrl.runs.progress import Progress
-from fastrl.types import Algorithm, UserError
+from fastrl.types import UserError
 
 
 class Interrupted(Exception):
@@ -34,10 +35,6 @@ class Interrupted(Exception):
     def __init__(self, signal: int):
         super().__init__(f"stopped by signal {signal}; everything is saved, --resume continues")
         self.signal = signal
-
-
-class Diverged(Exception):
-    """Numbers stopped being finite, and no seed goes on."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,7 +56,7 @@ def upload(plan: Plan) -> jax.Array | None:
     if plan.dataset is None:
         return None
     task = plan.task
-    return replay.pack_dataset(
+    return rings.pack_dataset(
         plan.dataset, scale=task.reward_scale, bias=task.reward_bias, discount=task.discount, failure=task.failure
     )
 
@@ -69,16 +66,14 @@ class Driver:
 
     def __init__(self, plan: Plan, path: Path | None, progress: Progress, stop: StopRequest):
         self.plan, self.path, self.progress, self.stop = plan, path, progress, stop
-        self.log = MetricsLog(path) if path else None
+        self.record = Record(plan, path, progress)
         self.checkpoints = Checkpoints(path / "checkpoints") if path else None
-        self.rows: list[dict[str, Any]] = []
         self.timing: list[dict[str, Any]] = []
-        self.evaluations = 0
         self.saved, self.safe = time.monotonic(), -1  # when, and the step of the newest checkpoint
-        self.keys = seeds.keys(plan.seed, plan.seeds)
+        self.keys = plan.keys()
         self.data = upload(plan)
-        self.log_every = divisor(plan.eval_every, plan.eval_every // 10)
-        self.evaluators: dict[Algorithm, Any] = {}
+        self.players: dict[str, Any] = {}
+        self.judges: dict[str, Any] = {}
 
     # -- the phases -----------------------------------------------------------------------------
 
@@ -88,7 +83,7 @@ class Driver:
         for n in range(number, len(self.plan.phases)):
             carry = self._phase(n, carry if n == number else self._enter(n, carry))
         assert carry is not None
-        return Outcome(carry, self.rows, self.timing)
+        return Outcome(carry, self.record.rows, self.timing)
 
     def _restore(self) -> tuple[int, Carry]:
         restored = None
@@ -97,14 +92,11 @@ class Driver:
                 lambda meta: boundary.template(self.plan, meta["phase"], self.data), self.progress.message
             )
         if restored is None:
-            if self.log:
-                self.log.truncate(0)
+            self.record.restart(0)
             return 0, self._enter(0, None)
         meta, self.safe = restored.meta, restored.step
-        assert self.log is not None and self.path is not None
-        self.log.truncate(meta["rows"])
-        self.rows = self.log.read(self.path)
-        self.timing, self.evaluations = meta["timing"], meta["evaluations"]
+        self.record.restart(meta["rows"])
+        self.timing = meta["timing"]
         self.progress.message(f"resumed at step {int(restored.carry.step)} of {self.plan.phases[meta['phase']].name}")
         return meta["phase"], restored.carry
 
@@ -123,32 +115,46 @@ class Driver:
             return carry
         timing = self._timing(number)
         started = time.monotonic()
-        length = divisor(math.gcd(total, self.log_every), plan.chunk)
+        length = divisor(math.gcd(total, self._log_every(phase)), max(1, plan.chunk // phase.rollout))
         program = self._compile(number, length, carry)
         evaluation = self._compile_evaluation(phase, carry)
         launch.return_free_memory()
         timing["compile_seconds"] += time.monotonic() - started
         self.progress.phase(phase.name, total, done)
-        if number == 0 and done == 0:
-            self._evaluate(number, carry, evaluation)
+        if done == 0 and self._opens(number):
+            carry = self._evaluate(number, carry, evaluation)
         while done < total:
-            started, last = time.monotonic(), (carry, len(self.rows), self.evaluations)
+            started, last = time.monotonic(), (carry, len(self.record.rows))
             carry = jax.block_until_ready(program(carry, self.data))
             done += length
             timing["seconds"] += time.monotonic() - started
-            timing["steps"] = done * (plan.task.num_envs if phase.online else 1)
+            timing["steps"] = done * plan.per_iteration(phase)
             try:
                 host.check()
-                if done % self.log_every == 0 or done == total:
-                    self._record(number, done, carry)
+                if done % self._log_every(phase) == 0 or done == total:
+                    self.record.train(number, done, carry)
                 if self._due(number, done, total):
-                    self._evaluate(number, carry, evaluation)
+                    carry = self._evaluate(number, carry, evaluation)
             except UserError:  # a simulator failed: everything before this chunk is good
                 self._checkpoint(number, *last)
                 raise
-            self.progress.update(done, self._note())
+            self.progress.update(done, self.record.note())
             self._save(number, carry, end=done == total)
         return carry
+
+    def _eval_every(self, phase: Phase) -> int:
+        """Steps of the scan between two evaluations."""
+        return max(1, self.plan.eval_every // phase.rollout)
+
+    def _log_every(self, phase: Phase) -> int:
+        """Steps of the scan between two rows of the log: about a tenth of that."""
+        every = self._eval_every(phase)
+        return divisor(every, every // 10)
+
+    def _opens(self, number: int) -> bool:
+        """Whether a phase opens with an evaluation: the first does, and the first whose algorithm judges its policy."""
+        judges = [phase.algorithm().judge is not None for phase in self.plan.phases[: number + 1]]
+        return number == 0 or (judges[-1] and not judges[-2])
 
     def _due(self, number: int, done: int, total: int) -> bool:
         """Evaluations: every `eval_every` while learning, at each end, and just after updates begin online."""
@@ -157,94 +163,56 @@ class Driver:
             return True
         if not phase.updates:
             return False
-        return done % self.plan.eval_every == 0 or (phase.online and done == self.log_every)
+        return done % self._eval_every(phase) == 0 or (phase.online and done == self._log_every(phase))
 
     # -- programs -------------------------------------------------------------------------------
 
     def _compile(self, number: int, length: int, carry: Carry) -> Any:
         plan = self.plan
-        program = scan.chunk(plan.phases[number], number, plan.task, length, self.log_every, plan.side_by_side)
+        program = scan.chunk(plan, number, length, self._log_every(plan.phases[number]))
         donated = () if plan.task.spec.backend == host.BACKEND else 0  # a simulator may fail: keep what was before
         return jax.jit(program, donate_argnums=donated).lower(carry, self.data).compile()
 
     def _compile_evaluation(self, phase: Phase, carry: Carry) -> Any:
-        """One program an algorithm: warm-up and fine-tuning share theirs."""
+        """What plays and what judges an agent; phases whose agents act alike share the first."""
         plan = self.plan
         if plan.env is None:
             return None
-        if phase.algorithm not in self.evaluators:
-            program = evaluate.program(plan.env, phase.algorithm, plan.eval_episodes, plan.side_by_side)
-            lowered = jax.jit(program).lower(carry.seeds.agent, self.keys, jnp.int32(0))
-            self.evaluators[phase.algorithm] = lowered.compile()
-        return self.evaluators[phase.algorithm]
+        algorithm, own = phase.algorithm(), str(phase.config)
+        alike = own.replace(f"stage={getattr(phase.config, 'stage', '')!r}", "")  # OCR-CFT's stages act alike
+        if alike not in self.players:
+            play = evaluate.program(plan.env, algorithm, plan.eval_episodes, plan.side_by_side)
+            lowered = jax.jit(play).lower(carry.seeds.agent, self.keys, jnp.int32(0), jnp.int32(0))
+            self.players[alike] = lowered.compile()
+        if own not in self.judges:
+            self.judges[own] = None if algorithm.judge is None else jax.jit(evaluate.judged(algorithm))
+        return self.players[alike], self.judges[own]
 
-    # -- rows -----------------------------------------------------------------------------------
+    # -- evaluation -----------------------------------------------------------------------------
 
-    def _position(self, number: int, done: int) -> dict[str, Any]:
-        """Where a row stands: the phase, its step, and the steps online and offline so far."""
-        counts = {"online": 0, "offline": 0}
-        for n, phase in enumerate(self.plan.phases[: number + 1]):
-            steps = done * (self.plan.task.num_envs if phase.online else 1) if n == number else phase.steps
-            counts["online" if phase.online else "offline"] += steps
-        return {"phase": self.plan.phases[number].name, "step": done, **counts}
-
-    def _append(self, row: dict[str, Any]) -> None:
-        self.rows.append(row)
-        if self.log:
-            self.log.append(row)
-
-    def _record(self, number: int, done: int, carry: Carry) -> None:
-        """One row of training metrics: means over the steps since the last row, NaN for a frozen seed."""
-        self._note_frozen(number, done, carry)
-        good = np.asarray(carry.seeds.health.good)
-        totals = {name: np.asarray(value) for name, value in carry.seeds.totals.items()}
-        steps, ended = totals.pop("steps"), totals.pop("rollout/episodes", None)
-        row: dict[str, Any] = {"kind": "train", **self._position(number, done)}
-        for name, value in sorted(totals.items()):
-            count = ended if name.startswith("rollout/") else steps
-            assert count is not None
-            means = [float(v / c) if c else math.nan for v, c in zip(value, count, strict=True)]
-            row[name] = np.where(good, means, math.nan).tolist()
-        self._append(row)
-
-    def _note_frozen(self, number: int, done: int, carry: Carry) -> None:
-        """Logs the seeds that were frozen since the last row; `Diverged` where none may be, or none is left."""
-        known, found = {row["seed"] for row in self.rows if row["kind"] == "frozen"}, carry.seeds.health
-        bad, at = np.asarray(found.bad), np.asarray(found.step)
-        phase, line = self.plan.phases[number], ""
-        for seed in (int(seed) for seed in np.flatnonzero(bad) if seed not in known):
-            what, remedy = health.cause(int(bad[seed]), health.names(carry.seeds.totals, phase.online))
-            line = f"seed {seed}: {health.said(what, int(at[seed]) + 1, phase.name)}; {remedy}"
-            if not self.plan.freeze:
-                others = "; --resume --on-nan freeze lets the other seeds go on" if len(bad) > 1 and self.path else ""
-                raise Diverged(line + others)
-            row = {"kind": "frozen", **self._position(number, done), "seed": seed, "at": int(at[seed]) + 1}
-            self._append({**row, "what": what})
-            self.progress.message(f"{line}; this seed is frozen at its last good update, the others go on")
-        if bad.all():
-            raise Diverged(f"every seed is frozen, the last one for this: {line}" if len(bad) > 1 else line)
-
-    def _evaluate(self, number: int, carry: Carry, program: Any) -> None:
-        if program is None:
-            return
-        started = time.monotonic()
-        result = program(carry.seeds.agent, self.keys, jnp.int32(self.evaluations))
+    def _evaluate(self, number: int, carry: Carry, programs: Any) -> Carry:
+        """Plays, logs what was found, and lets the algorithm judge its policy by it: in this order, then a save."""
+        if programs is None:
+            return carry
+        play, judge = programs
+        started, phase = time.monotonic(), self.plan.phases[number]
+        part, before = self.plan.part(number)
+        moment = jnp.int32(before) + carry.step * phase.rollout
+        result = play(carry.seeds.agent, self.keys, jnp.int32(part), moment)
         returns, lengths = (np.asarray(x, np.float64) for x in (result.episode_return, result.length))
         host.check()
-        row: dict[str, Any] = {"kind": "eval", **self._position(number, int(carry.step))}
+        row: dict[str, Any] = {"kind": "eval", **self.record.position(number, int(carry.step))}
         found = {"return": returns.mean(1), "length": lengths.mean(1), **evaluate.rates(result, self.plan.task.spec)}
         good = np.asarray(carry.seeds.health.good)
         row |= {name: np.where(good, value, math.nan).tolist() for name, value in found.items()}
-        self.evaluations += 1
+        earlier = next((known["eval_steps"] for known in reversed(self.record.rows) if known["kind"] == "eval"), 0)
+        row["eval_steps"] = earlier + int(lengths.sum(1).max())
         self._timing(number)["evaluation_seconds"] += time.monotonic() - started
-        self._append(row)
-
-    def _note(self) -> str:
-        last = next((row for row in reversed(self.rows) if row["kind"] == "eval"), None)
-        if last is None:
-            return ""
-        name = log.measure([last])
-        return f"{log.QUANTITIES[name]} {np.nanmean(np.asarray(last[name], float)):.2f}"
+        self.record.append(row)
+        if judge is None:
+            return carry
+        agent = judge(carry.seeds.agent, jnp.asarray(returns.mean(1), jnp.float32), carry.seeds.health.good)
+        return dataclasses.replace(carry, seeds=dataclasses.replace(carry.seeds, agent=agent))
 
     def _timing(self, number: int) -> dict[str, Any]:
         if len(self.timing) <= number:
@@ -259,16 +227,16 @@ class Driver:
         signal = self.stop.requested
         due = time.monotonic() - self.saved >= 60 * self.plan.checkpoint_minutes
         if end or due or signal is not None:
-            self._checkpoint(number, carry, len(self.rows), self.evaluations)
+            self._checkpoint(number, carry, len(self.record.rows))
         if signal is not None:
             raise Interrupted(signal)
 
-    def _checkpoint(self, number: int, carry: Carry, rows: int, evaluations: int) -> None:
+    def _checkpoint(self, number: int, carry: Carry, rows: int) -> None:
         """Saves a carry and how much of the log belongs to it, unless that step is safe."""
         step = sum(self.plan.iterations(phase) for phase in self.plan.phases[:number]) + int(carry.step)
         if self.checkpoints is None or self.path is None or step <= self.safe:
             return
-        meta = {"phase": number, "rows": rows, "evaluations": evaluations, "timing": self.timing}
+        meta = {"phase": number, "rows": rows, "timing": self.timing}
         self.checkpoints.save(step, carry, meta)
         folder.write_json(self.path / "timing.json", {"phases": self.timing})
         self.saved, self.safe = time.monotonic(), step
@@ -278,12 +246,11 @@ def run(plan: Plan, path: Path | None, progress: Progress) -> Outcome:
     """Runs a plan to its end (WSRL, Algorithm 1, is the plan of `recipes.wsrl`)."""
     if not plan.phases:
         raise UserError("nothing to run: every phase has 0 steps; raise --steps or --pretrain-steps")
-    with StopRequest() as stop:
+    with StopRequest() as stop, host.session():
         driver = Driver(plan, path, progress, stop)
         try:
             return driver.run()
         finally:
-            host.close()
             progress.close()
-            if driver.log:
-                driver.log.close()
+            if driver.record.log:
+                driver.record.log.close()

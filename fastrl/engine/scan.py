@@ -2,74 +2,64 @@
 
 WSRL, Algorithm 1. Pre-training is the same scan without an environment, warm-up the same without updates. The step
 of the scan is shared by all seeds, so the ring's pointer is one number; seeds go side by side or one after another
-(`fastrl.engine.seeds`). Knows no concrete algorithm and nothing of the host's loop.
+(`fastrl.engine.seeds`).
 """
 
 import dataclasses
 from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from fastrl.engine import health, rollout, seeds
+from fastrl.engine import health, rollout, seeds, streams
 from fastrl.engine.phase import Carry, Phase, SeedState
+from fastrl.engine.plan import WARMUP, Plan
 from fastrl.engine.rollout import Task
-from fastrl.replay import draws as mixtures
-from fastrl.replay import ring as replay
-from fastrl.types import Key, Metrics, State
+from fastrl.replay import ring as rings
+from fastrl.replay.draws import Stock
+from fastrl.types import Clock, Key, Metrics, State
 
 
-def step_keys(key: Key, phase: int, step: jax.Array) -> tuple[Key, Key, Key, Key]:
-    """The four streams of one step of one seed: rollout, online rows, offline rows, update."""
-    k = jax.random.fold_in(jax.random.fold_in(key, phase), step)
-    rollout_key, online, offline, update = (jax.random.fold_in(k, stream) for stream in range(4))
-    return rollout_key, online, offline, update
+class Program(NamedTuple):
+    """A phase in its run: what its steps need to know beside their block of seeds."""
+
+    phase: Phase
+    task: Task
+    part: int  # the stream that it draws from
+    before: int  # steps of each environment copy (or gradient steps) that were done on that stream before
 
 
-def minibatches(
-    phase: Phase,
-    ring: replay.Ring | None,
-    data: jax.Array | None,
-    block: SeedState,
-    keys: tuple[Key, ...],
-    first: jax.Array,
-) -> jax.Array:
-    """Rows `[n, C*U, B, W]` for a block of n seeds: online, offline, or both in every minibatch."""
-    _, online_keys, offline_keys, _ = keys
-    n, calls = online_keys.shape[0], phase.updates * phase.utd
-    offline_rows = mixtures.offline_rows(phase.batch_size, phase.offline_ratio)
-    online_rows = phase.batch_size - offline_rows
-    online = offline = None
-    if offline_rows:
-        assert data is not None
-        take = seeds.per_seed(lambda k: replay.take(data, k, calls * offline_rows), n)
-        offline = take(offline_keys).reshape(n, calls, offline_rows, -1)
-    if online_rows:
-        assert ring is not None
-        if block.open is None:
-            rows = replay.sample(ring, online_keys, calls * online_rows, first)
-        else:
-            rows = replay.sample_finished(ring, block.open.length, online_keys, calls * online_rows, first)
-        online = rows.reshape(n, calls, online_rows, -1)
-    if online is None or offline is None:
-        both = offline if online is None else online
-        assert both is not None
-        return both
-    return mixtures.mixed(online, offline)
+class Block(NamedTuple):
+    """n consecutive seeds within the scan."""
+
+    step: jax.Array
+    seeds: SeedState
+    ring: rings.Ring | None
 
 
-def learn(phase: Phase, task: Task, agent: State, rows: jax.Array, key: Key) -> tuple[State, Metrics]:
-    """`phase.updates` calls of the algorithm's update on rows `[C*U, B, W]`; metrics are their mean."""
-    rows = rows.reshape(phase.updates, phase.utd, *rows.shape[1:])
+def program_of(plan: Plan, number: int) -> Program:
+    """Phase `number` of a plan."""
+    return Program(plan.phases[number], plan.task, *plan.part(number))
 
-    def call(agent: State, inputs: tuple[jax.Array, Key]) -> tuple[State, Metrics]:
-        rows, key = inputs
-        batches = replay.unpack(rows, task.spec.obs_size, task.spec.action_size)
-        return phase.algorithm.update(agent, batches, key)
 
-    if phase.updates == 1:
-        return call(agent, (rows[0], key))
-    agent, metrics = jax.lax.scan(call, agent, (rows, jax.random.split(key, phase.updates)))
+def learn(program: Program, agent: State, numbers: Metrics, rows: jax.Array, key: Key, time: jax.Array) -> tuple:  # type: ignore[type-arg]
+    """`phase.updates` calls of the algorithm's update on rows `[C*U, B, W]`: (agent, the means of its metrics)."""
+    phase, spec = program.phase, program.task.spec
+    calls, algorithm = phase.updates, phase.algorithm(numbers)
+    rows = rows.reshape(calls, -1, *rows.shape[1:])
+    first = time // phase.rollout * calls
+    steps = time * program.task.num_envs if phase.online else time
+
+    def call(agent: State, inputs: tuple[jax.Array, Key, jax.Array]) -> tuple[State, Metrics]:
+        rows, key, number = inputs
+        batches = rings.unpack(rows, spec.obs_size, spec.action_size)
+        return algorithm.update(agent, batches, key, Clock(steps, first + number))
+
+    if calls == 1:
+        return call(agent, (rows[0], key, jnp.int32(0)))
+    inputs = (rows, jax.random.split(key, calls), jnp.arange(calls, dtype=jnp.int32))
+    agent, metrics = jax.lax.scan(call, agent, inputs)
     return agent, jax.tree.map(lambda x: x.mean(0), metrics)
 
 
@@ -79,46 +69,95 @@ def add(totals: Metrics, sums: Metrics, step: jax.Array, log_every: int) -> Metr
     return {name: jnp.where(fresh, 0.0, totals[name]) + value for name, value in sums.items()}
 
 
-Block = tuple[jax.Array, SeedState, replay.Ring | None]
+def play(
+    program: Program, block: SeedState, ring: rings.Ring, keys: Key, first: jax.Array, before: health.Health
+) -> tuple[SeedState, rings.Ring, Metrics, dict[str, jax.Array]]:
+    """One step of every environment of n seeds, and its rows in the ring: (seeds, ring, sums, what was finite)."""
+    phase, task = program.phase, program.task
+    act = seeds.per_seed(lambda k, s: rollout.step_seed(phase, task, k, s), keys.shape[0])
+    block, rows, sums, found = act(keys, block)
+    assert block.env is not None
+    checks = health.played(rings.unpack(rows, task.spec.obs_size, task.spec.action_size), block.env.obs)
+    sound = health.examine(before, checks, jnp.int32(0)).good
+    ring = rings.insert(ring, health.select(sound, rows, jnp.zeros_like(rows)), first)
+    if phase.draw is not None and phase.draw.settle is not None:
+        ring = phase.draw.settle(ring, found, sound, first)
+    return block, rings.advance(ring, task.num_envs), sums, checks
+
+
+def play_all(
+    program: Program, block: SeedState, ring: rings.Ring, seed_keys: Key, time: jax.Array, first: jax.Array
+) -> tuple[SeedState, rings.Ring, Metrics, dict[str, jax.Array]]:
+    """As `play`, `phase.rollout` steps of it: sums are added up, and a check holds if it held at every step."""
+    n = seed_keys.shape[0]
+    draw = lambda time: seeds.per_seed(lambda k: streams.step(k, program.part, time)[0], n)(seed_keys)
+    before = block.health
+    if program.phase.rollout == 1:
+        return play(program, block, ring, draw(time), first, before)
+
+    def one(carry: tuple[SeedState, rings.Ring], i: jax.Array) -> tuple[tuple[SeedState, rings.Ring], tuple]:  # type: ignore[type-arg]
+        block, ring, sums, checks = play(program, *carry, draw(time + i), first, before)
+        return (block, ring), (sums, checks)
+
+    steps = jnp.arange(program.phase.rollout, dtype=jnp.int32)
+    (block, ring), (sums, checks) = jax.lax.scan(one, (block, ring), steps)
+    return block, ring, jax.tree.map(lambda x: x.sum(0), sums), jax.tree.map(lambda x: x.all(0), checks)
+
+
+def update_all(
+    program: Program, block: SeedState, stock: Stock, seed_keys: Key, time: jax.Array
+) -> tuple[State, Metrics]:
+    """The updates of one step of n seeds: (agents, metrics `[n]`).
+
+    The barriers keep XLA from fusing them with what surrounds them, so that an update has the same bits in a branch.
+    """
+    phase, n = program.phase, seed_keys.shape[0]
+    assert phase.draw is not None
+    _, draw_keys, update_keys = seeds.per_seed(lambda k: streams.step(k, program.part, time), n)(seed_keys)
+    learnt = seeds.per_seed(lambda a, m, r, k: learn(program, a, m, r, k, time), n)
+
+    rows = phase.draw.take(stock, block.draw, draw_keys, phase.updates * phase.utd, phase.batch_size)
+
+    def update() -> tuple[State, Metrics]:
+        inputs = jax.lax.optimization_barrier((block.agent, block.numbers, rows))
+        return jax.lax.optimization_barrier(learnt(*inputs, update_keys))
+
+    if not phase.waits:
+        return update()
+    waits = time * program.task.num_envs < block.numbers[WARMUP]
+    shapes = jax.eval_shape(update)[1]
+    idle = (block.agent, jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes))
+    if n == 1:
+        return jax.lax.cond(waits[0], lambda: idle, update)
+    return health.select(waits, idle, update())
 
 
 def advance(
-    phase: Phase, number: int, task: Task, data: jax.Array | None, seed_keys: Key, first: jax.Array, state: Block
+    program: Program, data: jax.Array | None, seed_keys: Key, first: jax.Array, state: Block
 ) -> tuple[Block, Metrics]:
     """One step of a block of n seeds, the first of which is `first`, and what it adds to the log `[n]`.
 
     A step that leaves a number of a seed not finite is undone for that seed, which is frozen from then on: its rows of
     the ring are zeros.
     """
+    phase = program.phase
     step, before, ring = state
-    block = before
-    n = seed_keys.shape[0]
-    keys = seeds.per_seed(lambda k: step_keys(k, number, step), n)(seed_keys)
-    sums: Metrics = {"steps": jnp.ones(n)}
+    block, time = before, program.before + step * phase.rollout
+    sums: Metrics = {"steps": jnp.ones(seed_keys.shape[0])}
     checks: dict[str, jax.Array] = {}
     if phase.online:
         assert ring is not None
-        act = seeds.per_seed(lambda k, s: rollout.step_seed(phase, task, k, s), n)
-        block, rows, episode_sums, ended = act(keys[0], block)
-        checks |= health.played(replay.unpack(rows, task.spec.obs_size, task.spec.action_size), block.env.obs)
-        sound = health.examine(before.health, checks, step).good
-        ring = replay.insert(ring, health.select(sound, rows, jnp.zeros_like(rows)), first)
-        if ended is not None:
-            returns, age = ended
-            ring = replay.set_returns(ring, returns, health.select(sound, age, jnp.full_like(age, -1)), first)
-        ring = replay.advance(ring, task.num_envs)
+        block, ring, episode_sums, checks = play_all(program, block, ring, seed_keys, time, first)
         sums |= episode_sums
     if phase.updates:
-        rows = minibatches(phase, ring, data, block, keys, first)
-        update = seeds.per_seed(lambda a, r, k: learn(phase, task, a, r, k), n)
-        agent, metrics = update(block.agent, rows, keys[3])
+        agent, metrics = update_all(program, block, Stock(ring, data, first), seed_keys, time)
         block = dataclasses.replace(block, agent=agent)
-        checks |= health.learnt(metrics, agent)
+        checks = checks | health.learnt(metrics, agent)
         sums |= metrics
     known = health.examine(before.health, checks, step)
     sums = health.select(known.good, sums, jax.tree.map(jnp.zeros_like, sums))
     block = health.select(known.good, dataclasses.replace(block, health=before.health), before)
-    return (step + 1, dataclasses.replace(block, health=known), ring), sums
+    return Block(step + 1, dataclasses.replace(block, health=known), ring), sums
 
 
 def repeat(body: Callable[[Block, None], tuple[Block, None]], state: Block, length: int) -> Block:
@@ -129,25 +168,24 @@ def repeat(body: Callable[[Block, None], tuple[Block, None]], state: Block, leng
     """
     if length > 1:
         return jax.lax.scan(body, state, None, length=length)[0]
-    first = state[0]
+    first = state.step
     return jax.lax.fori_loop(first, first + length, lambda _, state: body(state, None)[0], state)
 
 
-def chunk(
-    phase: Phase, number: int, task: Task, length: int, log_every: int, side_by_side: bool
-) -> Callable[[Carry, jax.Array | None], Carry]:
+def chunk(plan: Plan, number: int, length: int, log_every: int) -> Callable[[Carry, jax.Array | None], Carry]:
     """The program of a phase: `(carry, dataset rows [M, W] or None) -> carry`, `length` steps later."""
+    program = program_of(plan, number)
 
     def run(carry: Carry, data: jax.Array | None) -> Carry:
-        def scan(keys: Key, first: jax.Array, block: SeedState, ring: replay.Ring | None) -> Block:
+        def scan(keys: Key, first: jax.Array, block: SeedState, ring: rings.Ring | None) -> Block:
             def body(state: Block, _: None) -> tuple[Block, None]:
-                (step, block, ring), sums = advance(phase, number, task, data, keys, first, state)
-                totals = add(block.totals, sums, state[0], log_every)
-                return (step, dataclasses.replace(block, totals=totals), ring), None
+                after, sums = advance(program, data, keys, first, state)
+                totals = add(state.seeds.totals, sums, state.step, log_every)
+                return after._replace(seeds=dataclasses.replace(after.seeds, totals=totals)), None
 
-            return repeat(body, (carry.step, block, ring), length)
+            return repeat(body, Block(carry.step, block, ring), length)
 
-        if side_by_side:
+        if plan.side_by_side:
             step, block, ring = scan(carry.keys, jnp.int32(0), carry.seeds, carry.ring)
             return Carry(step, carry.keys, ring, block)
 

@@ -1,4 +1,4 @@
-"""The seed axis: one stream a seed, and two ways through the axis, side by side or one after the other.
+"""Two ways through the seed axis: side by side, or one seed after the other.
 
 Side by side (`vmap`) fills an accelerator. On a CPU it is slower than one seed after the other, and a stacked scan
 would copy the ring, so the sequential way is a loop *inside* the program whose body works on one seed at a time and
@@ -10,16 +10,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-
-from fastrl.types import Key
-
-EVALUATION = 1_000_000
-"""Folded into a seed's key for evaluation: far from any phase's number."""
-
-
-def keys(seed: int, seeds: int) -> Key:
-    """`[S]` keys; key i does not depend on how many there are."""
-    return jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(seed), jnp.arange(seeds))
 
 
 def side_by_side(mode: str) -> bool:

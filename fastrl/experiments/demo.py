@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from fastrl import api, presets
-from fastrl.collect import collect
-from fastrl.config import ALGORITHMS
+from fastrl.collect import collect, walkers
 from fastrl.data import d4rl
+from fastrl.methods import ALGORITHMS
 from fastrl.reports import plot, report
 from fastrl.runs import lock, manifest
 from fastrl.runs.folder import Resume
@@ -18,7 +18,8 @@ from fastrl.types import UserError
 
 ENV = "pointmaze-medium"
 ENV_OPTIONS = {"frame_skip": 4, "horizon": 150}
-DATA: dict[str, Any] = {"steps": 10_000, "noise": 1.0, "max_distance": 8, "goal_fraction": 0.05}
+PLAYER = walkers.pointmaze(noise=1.0, max_distance=8, goal_fraction=0.05)
+DATA: dict[str, Any] = {"steps": 10_000}
 PRETRAIN_STEPS = 1_500
 STEPS = 2_400
 ONLINE: dict[str, Any] = {"steps": STEPS, "eval_every": 150, "eval_episodes": 50}
@@ -56,7 +57,7 @@ def demo(out: Path, seeds: int, resume: Resume) -> str:
 def _run(out: Path, seeds: int) -> str:
     data = out / "data.hdf5"
     if not data.exists():
-        d4rl.write(data, collect.collect(ENV, behaviour="scripted", options=ENV_OPTIONS, **DATA))
+        d4rl.write(data, collect.collect(ENV, PLAYER, options=ENV_OPTIONS, **DATA))
     domain = presets.find("pointmaze")
     config = presets.configure(ALGORITHMS["calql"], "calql", domain, ENSEMBLE, {})
     common: dict[str, Any] = {"env": ENV, "env_options": ENV_OPTIONS, "resume": "auto", "command": "fastrl demo"}

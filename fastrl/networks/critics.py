@@ -1,124 +1,114 @@
-"""The Q ensemble, REDQ's subset of it, and the state value V. Knows no losses."""
+"""Q(s, a) and V(s) as flax modules, and the ensemble of critics with REDQ's subsets."""
 
 import dataclasses
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+from flax import linen as nn
 
-from fastrl.kernels import ensemble
-from fastrl.networks import trunk as mlp
-from fastrl.types import Key
+from fastrl.errors import told
+from fastrl.networks.trunk import GAIN, Initializer, Scalar, Trunk, orthogonal
+from fastrl.types import Key, Params, UserError
 
 
-@jax.tree_util.register_dataclass
+class Critic(nn.Module):
+    """One Q function: obs [B, O], action [B, A] -> [B]."""
+
+    obs_size: int
+    action_size: int
+    widths: tuple[int, ...]
+    layer_norm: bool = False
+    gain: float = GAIN
+    final_gain: float | None = None
+    initializer: Initializer = orthogonal
+
+    def setup(self) -> None:
+        """Declares trunk and head."""
+        self.trunk = Trunk(
+            *(self.obs_size + self.action_size, self.widths, self.layer_norm, self.gain, self.final_gain),
+            initializer=self.initializer,
+        )
+        self.head = Scalar(self.widths[-1])
+
+    def __call__(self, obs: jax.Array, action: jax.Array) -> jax.Array:
+        """Q(s, a)."""
+        return self.head(self.trunk(jnp.concatenate([obs, action], -1)))
+
+    def candidates(self, obs: jax.Array, actions: jax.Array) -> jax.Array:
+        """Q of K actions a row: obs [B, O], actions [B, K, A] -> [B, K]."""
+        return self.head(self.trunk.pairs(obs, actions)).reshape(actions.shape[:-1])
+
+
+class Value(nn.Module):
+    """One state value: obs [B, O] -> [B]."""
+
+    obs_size: int
+    widths: tuple[int, ...]
+    layer_norm: bool = False
+    activation: Callable[[jax.Array], jax.Array] = nn.relu
+    initializer: Initializer = orthogonal
+
+    def setup(self) -> None:
+        """Declares trunk and head."""
+        self.trunk = Trunk(
+            self.obs_size, self.widths, self.layer_norm, activation=self.activation, initializer=self.initializer
+        )
+        self.head = Scalar(self.widths[-1])
+
+    def __call__(self, obs: jax.Array) -> jax.Array:
+        """V(s)."""
+        return self.head(self.trunk(obs))
+
+
 @dataclasses.dataclass(frozen=True)
-class Critic:
-    """N critics in one. Arrays have a leading axis N; the head's is 1 if all critics share it."""
+class Ensemble:
+    """N critics of one module: their parameters have a leading axis N, that of a shared part is 1."""
 
-    trunk: mlp.Trunk
-    head: mlp.Dense  # kernel [N or 1, H], bias [N or 1]
+    module: nn.Module
+    members: int
+    shared: tuple[str, ...] = ()  # parts of the module's parameters that all critics share, as `head`
 
+    def init(self, key: Key, obs_size: int, action_size: int) -> Params:
+        """N independent critics."""
+        example = (jnp.zeros((1, obs_size)), jnp.zeros((1, action_size)))
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
-class Value:
-    """A state value."""
+        def one(key: Key) -> Params:
+            return self.module.init(key, *example)["params"]
 
-    trunk: mlp.Trunk
-    head: mlp.Dense  # kernel [H], bias []
+        params = jax.vmap(one)(jax.random.split(key, self.members))
+        return {name: jax.tree.map(lambda x: x[:1], p) if name in self.shared else p for name, p in params.items()}
 
+    def q(self, params: Params, obs: jax.Array, action: jax.Array) -> jax.Array:
+        """Q of all critics: obs [B, O], action [B, A] -> [N, B]."""
+        return self._each(params, lambda one: self.module.apply({"params": one}, obs, action))
 
-def head_init(key: Key, width: int) -> mlp.Dense:
-    """A linear head with one output."""
-    head = mlp.dense_init(key, width, 1)
-    return mlp.Dense(head.kernel[:, 0], head.bias[0])
+    def candidates(self, params: Params, obs: jax.Array, actions: jax.Array) -> jax.Array:
+        """Q of K actions a row: obs [B, O], actions [B, K, A] -> [N, B, K]."""
+        if hasattr(self.module, "candidates"):
+            return self._each(params, lambda one: self.module.apply({"params": one}, obs, actions, method="candidates"))
+        rows, count, size = actions.shape
+        repeated, flat = jnp.repeat(obs, count, axis=0), actions.reshape(rows * count, size)
+        return self.q(params, repeated, flat).reshape(-1, rows, count)
 
+    def subset(self, params: Params, index: jax.Array | None) -> Params:
+        """The critics at these indices [n] (None: all); the parameters are gathered, the others never run."""
+        if index is None:
+            return params
+        take = lambda leaf: leaf[index]
+        return {name: p if name in self.shared else jax.tree.map(take, p) for name, p in params.items()}
 
-def critic_init(
-    key: Key,
-    obs_size: int,
-    action_size: int,
-    widths: tuple[int, ...],
-    num_critics: int,
-    layer_norm: bool,
-    final_gain: float | None = None,
-    shared_head: bool = False,
-    initializer: mlp.Initializer = mlp.orthogonal,
-) -> Critic:
-    """N independent critics of (obs, action)."""
-    trunk_key, head_key = jax.random.split(key)
-
-    def trunk(key: Key) -> mlp.Trunk:
-        return mlp.trunk_init(key, obs_size + action_size, widths, layer_norm, final_gain, initializer)
-
-    heads = jax.random.split(head_key, 1 if shared_head else num_critics)
-    return Critic(
-        jax.vmap(trunk)(jax.random.split(trunk_key, num_critics)),
-        jax.vmap(lambda key: head_init(key, widths[-1]))(heads),
-    )
+    def _each(self, params: Params, call: Callable[[Params], Any]) -> Any:
+        """`call` of every critic's own parameters, [N, ...]."""
+        axes = {name: None if name in self.shared else 0 for name in params}
+        squeezed = {name: jax.tree.map(lambda x: x[0], p) if name in self.shared else p for name, p in params.items()}
+        return jax.vmap(call, (axes,))(squeezed)
 
 
-def value_init(
-    key: Key,
-    obs_size: int,
-    widths: tuple[int, ...],
-    layer_norm: bool,
-    initializer: mlp.Initializer = mlp.orthogonal,
-) -> Value:
-    """A state value of obs."""
-    trunk_key, head_key = jax.random.split(key)
-    trunk = mlp.trunk_init(trunk_key, obs_size, widths, layer_norm, None, initializer)
-    return Value(trunk, head_init(head_key, widths[-1]))
-
-
-def q_values(critic: Critic, obs: jax.Array, action: jax.Array) -> jax.Array:
-    """Q of all critics: obs [B, O], action [B, A] -> [N, B]. Layer 1 is one GEMM."""
-    first = critic.trunk[0]
-    x = ensemble.ensemble_dense_shared(jnp.concatenate([obs, action], -1), first.dense.kernel, first.dense.bias)
-    return rest(critic, x)
-
-
-def q_candidates(critic: Critic, obs: jax.Array, actions: jax.Array) -> jax.Array:
-    """Q of K actions per row: obs [B, O], actions [B, K, A] -> [N, B, K].
-
-    The observation's part of layer 1 is computed once per row and shared by its K actions.
-    """
-    first = critic.trunk[0].dense
-    rows, count, _ = actions.shape
-    of_obs = ensemble.ensemble_dense_shared(obs, first.kernel[:, : obs.shape[-1]], first.bias)
-    of_action = ensemble.ensemble_dense_shared(
-        actions.reshape(rows * count, -1),
-        first.kernel[:, obs.shape[-1] :],
-        jnp.zeros_like(first.bias),
-    )
-    members, _, width = of_obs.shape
-    x = of_obs[:, :, None] + of_action.reshape(members, rows, count, width)
-    return rest(critic, x.reshape(members, rows * count, width)).reshape(members, rows, count)
-
-
-def rest(critic: Critic, x: jax.Array) -> jax.Array:
-    """Everything after layer 1's affine map: pre-activations [N, B, H] -> Q [N, B]."""
-    x = mlp.activate(critic.trunk[0], x)
-    x = mlp.trunk_apply(critic.trunk[1:], x)
-    return (x * critic.head.kernel[:, None, :]).sum(-1) + critic.head.bias[:, None]
-
-
-def value(params: Value, obs: jax.Array) -> jax.Array:
-    """V(obs): [B, O] -> [B]."""
-    features = mlp.trunk_apply(params.trunk, obs)
-    return features @ params.head.kernel + params.head.bias
-
-
-def members(critic: Critic, index: jax.Array | None) -> Critic:
-    """The critics at these indices [n] (None: all); the parameters are gathered, others never run."""
-    if index is None:
-        return critic
-    shared = critic.head.bias.shape[0] == 1
-    take = lambda leaf: leaf[index]
-    return Critic(
-        jax.tree.map(take, critic.trunk),
-        critic.head if shared else jax.tree.map(take, critic.head),
-    )
+def value(module: nn.Module, params: Params, obs: jax.Array) -> Any:
+    """V(s) of a `Value`'s parameters: obs [B, O] -> [B]."""
+    return module.apply({"params": params}, obs)
 
 
 def draw_subset(key: Key, num_critics: int, size: int, replacement: bool) -> jax.Array | None:
@@ -126,3 +116,20 @@ def draw_subset(key: Key, num_critics: int, size: int, replacement: bool) -> jax
     if replacement:
         return jax.random.randint(key, (size,), 0, num_critics)
     return None if size == num_critics else jax.random.permutation(key, num_critics)[:size]
+
+
+def check(module: Any, obs_size: int, action_size: int) -> None:
+    """Refuses a critic of the user's that is no module, or does not give one number a row."""
+    if not isinstance(module, nn.Module):
+        raise UserError(f"critic: {module!r} is no flax.linen module; hand over one, or a function of the spec")
+    example = (jax.ShapeDtypeStruct((3, obs_size), jnp.float32), jax.ShapeDtypeStruct((3, action_size), jnp.float32))
+    try:
+        found = jax.eval_shape(lambda *x: module.init_with_output(jax.random.key(0), *x)[0], *example)
+    except Exception as error:
+        raise UserError(
+            f"critic: {type(module).__name__} cannot be called with obs [B, {obs_size}] and action [B, {action_size}]: "
+            f"{told(error)}"
+        ) from error
+    if getattr(found, "shape", None) != (3,):
+        shape = getattr(found, "shape", type(found).__name__)
+        raise UserError(f"critic: {type(module).__name__} gives {shape} for 3 rows; a critic gives Q of shape (3,)")

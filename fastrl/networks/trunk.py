@@ -1,43 +1,18 @@
-"""Hidden layers: Dense, LayerNorm, ReLU, the last one included; heads are separate.
+"""Hidden layers as a flax module: Dense, dropout, LayerNorm, activation, the last one included; heads are separate."""
 
-Parameters are frozen dataclasses of arrays and the forward pass is a function of them. Knows nothing
-of actors, critics or losses, and of ensembles only that leading axes of parameters are batch axes.
-"""
-
-import dataclasses
 from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+from flax import linen as nn
 
 from fastrl.types import Key
 
 Initializer = Callable[[float], Callable[..., jax.Array]]
+"""From a gain to an initialiser of kernels [I, J]."""
 
 GAIN = 2.0**0.5  # of every orthogonal kernel, heads included
 LAYER_NORM_EPS = 1e-6
-
-
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
-class Dense:
-    """An affine map: `x @ kernel + bias`."""
-
-    kernel: jax.Array  # [..., I, J]
-    bias: jax.Array  # [..., J]
-
-
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
-class Hidden:
-    """One hidden layer; scale and shift are LayerNorm's, None without it."""
-
-    dense: Dense
-    scale: jax.Array | None  # [..., J]
-    shift: jax.Array | None  # [..., J]
-
-
-Trunk = tuple[Hidden, ...]
 
 
 def orthogonal(gain: float) -> Callable[..., jax.Array]:
@@ -69,58 +44,116 @@ def glorot(gain: float) -> Callable[..., jax.Array]:
     return jax.nn.initializers.variance_scaling(scale, "fan_avg", "uniform")
 
 
-def dense_init(key: Key, inputs: int, outputs: int, gain: float = GAIN, initializer: Initializer = orthogonal) -> Dense:
-    """A Dense layer with zero bias."""
-    kernel = initializer(gain)(key, (inputs, outputs), jnp.float32)
-    return Dense(kernel, jnp.zeros((outputs,), jnp.float32))
+def across(vector: jax.Array, x: jax.Array) -> jax.Array:
+    """A vector [J] with the rank of x [..., J], to be broadcast over its rows."""
+    return vector.reshape((1,) * (x.ndim - 1) + (-1,))
 
 
-def trunk_init(
-    key: Key,
-    inputs: int,
-    widths: tuple[int, ...],
-    layer_norm: bool,
-    final_gain: float | None = None,
-    initializer: Initializer = orthogonal,
-) -> Trunk:
-    """Hidden layers of these widths; `final_gain` is the gain of the *last hidden* kernel."""
-    layers = []
-    for i, (layer_key, width) in enumerate(zip(jax.random.split(key, len(widths)), widths)):
-        last = i == len(widths) - 1
-        gain = GAIN if final_gain is None or not last else final_gain
-        dense = dense_init(layer_key, inputs, width, gain, initializer)
-        scale = jnp.ones((width,), jnp.float32) if layer_norm else None
-        layers.append(Hidden(dense, scale, None if scale is None else jnp.zeros_like(scale)))
-        inputs = width
-    return tuple(layers)
+class Dense(nn.Module):
+    """`x @ kernel + bias`, on rows [..., I]; the kernel's first rows may be applied to another input."""
+
+    inputs: int
+    outputs: int
+    gain: float = GAIN
+    initializer: Initializer = orthogonal
+
+    def setup(self) -> None:
+        """Declares kernel [I, J] and a zero bias [J]."""
+        self.kernel = self.param("kernel", self.initializer(self.gain), (self.inputs, self.outputs))
+        self.bias = self.param("bias", nn.initializers.zeros, (self.outputs,))
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """[..., I] -> [..., J]."""
+        return x @ self.kernel + across(self.bias, x)
+
+    def parts(self, first: jax.Array, second: jax.Array) -> jax.Array:
+        """The layer of `[first, second]` for K seconds a first: [B, I1], [B, K, I2] -> [B, K, J].
+
+        The first input's product is computed once for each row, not once for each of its K partners.
+        """
+        size, (rows, count, width) = first.shape[-1], second.shape
+        of_first = first @ self.kernel[:size] + across(self.bias, first)
+        of_second = second.reshape(rows * count, width) @ self.kernel[size:]  # flat: a product of rank 3 is slower
+        return of_first[:, None] + of_second.reshape(rows, count, -1)
 
 
-def activate(layer: Hidden, x: jax.Array) -> jax.Array:
-    """LayerNorm (if any) and ReLU of the pre-activations [..., B, J]; parameters [..., J]."""
-    if layer.scale is not None and layer.shift is not None:
+class LayerNorm(nn.Module):
+    """LayerNorm of the last axis [..., J], written so that its backward pass is one fusion on a CPU."""
+
+    size: int
+
+    def setup(self) -> None:
+        """Declares scale [J] and bias [J]."""
+        self.scale = self.param("scale", nn.initializers.ones, (self.size,))
+        self.bias = self.param("bias", nn.initializers.zeros, (self.size,))
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Mean 0 and variance 1 over the features, then scale and bias."""
         centred = x - x.mean(-1, keepdims=True)
         variance = (centred * centred).mean(-1, keepdims=True)
-        x = centred * jax.lax.rsqrt(variance + LAYER_NORM_EPS)
-        x = x * layer.scale[..., None, :] + layer.shift[..., None, :]
-    return jax.nn.relu(x)
+        normal = centred * jax.lax.rsqrt(variance + LAYER_NORM_EPS)
+        return normal * across(self.scale, x) + across(self.bias, x)
 
 
-def affine(dense: Dense, x: jax.Array) -> jax.Array:
-    """`x @ kernel + bias` over rows: [..., B, I] -> [..., B, J], leading axes as the kernel's."""
-    return x @ dense.kernel + dense.bias[..., None, :]
+class Scalar(nn.Module):
+    """A linear head with one output: [..., H] -> [...]."""
+
+    inputs: int
+    gain: float = GAIN
+    initializer: Initializer = orthogonal
+
+    def setup(self) -> None:
+        """Declares kernel [H] and a zero bias []."""
+        draw = self.initializer(self.gain)
+        self.kernel = self.param("kernel", lambda key, shape: draw(key, (*shape, 1))[:, 0], (self.inputs,))
+        self.bias = self.param("bias", nn.initializers.zeros, ())
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """The head's value, as a sum of products: a matrix product with one column is slower on a CPU."""
+        return (x * across(self.kernel, x)).sum(-1) + self.bias
 
 
-def drop(x: jax.Array, rate: float, key: Key) -> jax.Array:
-    """Dropout: zeroes a share `rate` and rescales the rest."""
-    keep = jax.random.bernoulli(key, 1.0 - rate, x.shape)
-    return jnp.where(keep, x / (1.0 - rate), 0.0)
+class Trunk(nn.Module):
+    """Hidden layers of these widths; `final_gain` is the gain of the *last hidden* kernel (WSRL's networks)."""
 
+    inputs: int
+    widths: tuple[int, ...]
+    layer_norm: bool = False
+    gain: float = GAIN
+    final_gain: float | None = None
+    dropout: float = 0.0
+    activation: Callable[[jax.Array], jax.Array] = nn.relu
+    initializer: Initializer = orthogonal
 
-def trunk_apply(trunk: Trunk, x: jax.Array, dropout: float = 0.0, key: Key | None = None) -> jax.Array:
-    """Features [..., B, H] of rows [..., B, I]; dropout (before LayerNorm) with a key only."""
-    keys = None if key is None or dropout == 0.0 else jax.random.split(key, len(trunk))
-    for i, layer in enumerate(trunk):
-        x = affine(layer.dense, x)
-        x = x if keys is None else drop(x, dropout, keys[i])
-        x = activate(layer, x)
-    return x
+    def setup(self) -> None:
+        """Declares the layers."""
+        gains = [self.gain] * len(self.widths)
+        if self.final_gain is not None and gains:
+            gains[-1] = self.final_gain
+        sizes = (self.inputs, *self.widths)
+        self.dense = [Dense(i, j, gain, self.initializer) for i, j, gain in zip(sizes, sizes[1:], gains)]
+        self.norm = [LayerNorm(width) for width in self.widths] if self.layer_norm else None
+        self.drop = nn.Dropout(self.dropout)
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Features [..., H] of rows [..., I]; dropout (before LayerNorm) where a stream `dropout` is given."""
+        return self.after_first(self.dense[0](x))
+
+    def pairs(self, first: jax.Array, second: jax.Array) -> jax.Array:
+        """Features [B * K, H] of K partners of each row: [B, I1], [B, K, I2]."""
+        x = self.dense[0].parts(first, second)
+        return self.after_first(x.reshape(-1, x.shape[-1]))
+
+    def after_first(self, x: jax.Array) -> jax.Array:
+        """Everything behind the first layer's product."""
+        x = self._activate(0, x)
+        for i in range(1, len(self.widths)):
+            x = self._activate(i, self.dense[i](x))
+        return x
+
+    def _activate(self, i: int, x: jax.Array) -> jax.Array:
+        if self.dropout and self.has_rng("dropout"):
+            x = self.drop(x, deterministic=False)
+        if self.norm is not None:
+            x = self.norm[i](x)
+        return self.activation(x)

@@ -1,15 +1,24 @@
-"""What the recipes are written with: options of an algorithm for this domain, and the three kinds of phase."""
+"""What the recipes are written with: options of an algorithm for this domain, and the kinds of phase."""
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from fastrl import presets
-from fastrl.algorithms.build import build
-from fastrl.config import ALGORITHMS, ActorCritic, CalQL, RunOptions
+from fastrl.config import ActorCritic, Options, RunOptions
+from fastrl.engine import behaviours
+from fastrl.engine.behaviours import Behaviour
 from fastrl.engine.phase import Phase, keep
-from fastrl.types import Algorithm, Spec, UserError
+from fastrl.methods import ALGORITHMS
+from fastrl.replay import draws
+from fastrl.replay.draws import Draw
+from fastrl.types import Spec, State, UserError
+
+PRETRAIN = "pretrain"
+"""The phase that an agent to start from replaces."""
+
+Entry = Callable[[State, State | None], State]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,63 +29,121 @@ class Builder:
     domain: presets.Domain
     options: RunOptions  # resolved
     overrides: Mapping[str, Any]  # options of the algorithms that the user set
-    row_chunk: int | None  # rows at which the ensemble's batches are split (CPU)
+    dataset: str = ""  # its name, by which some papers choose their options
+    warmups: tuple[int, ...] = ()  # of a sweep, whose rows begin their updates at different steps
 
     def config(self, name: str, **recipe: Any) -> ActorCritic:
         """Options of algorithm `name`: class < domain < recipe < user."""
         return presets.configure(ALGORITHMS[name], name, self.domain, recipe, self.overrides)
 
-    def algorithm(self, config: ActorCritic) -> Algorithm:
-        """The algorithm for this environment."""
-        return build(config, self.spec, self.row_chunk)
+    @property
+    def reward(self) -> tuple[float, float]:
+        """Scale and bias of the rewards: the user's, else the domain's."""
+        options, domain = self.options, self.domain
+        scale = domain.reward_scale if options.reward_scale is None else options.reward_scale
+        return scale, domain.reward_bias if options.reward_bias is None else options.reward_bias
 
-    def offline(self, config: ActorCritic) -> Phase:
+    @property
+    def failure(self) -> float | None:
+        """The domain's reward of a step without success, under the user's own scale and bias; None if not sparse."""
+        if self.domain.failure is None or not self.spec.sparse:
+            return None
+        scale, bias = self.reward
+        return (self.domain.failure - self.domain.reward_bias) / self.domain.reward_scale * scale + bias
+
+    def offline(self, config: Options, name: str = PRETRAIN, steps: int | None = None, entry: Entry = keep) -> Phase:
         """Gradient steps on the dataset alone (WSRL, Algorithm 1, the pre-training before it)."""
         return Phase(
-            name="pretrain",
-            algorithm=self.algorithm(config),
+            name=name,
             config=config,
-            steps=self.options.pretrain_steps or 0,
-            behaviour="none",
+            spec=self.spec,
+            steps=(self.options.pretrain_steps or 0) if steps is None else steps,
             updates=1,
+            draw=draws.DATA,
             batch_size=config.batch_size,
-            offline_ratio=1.0,
+            entry=entry,
         )
 
-    def online(
-        self, config: ActorCritic, *, warmup: int, ratio: float = 0.0, append: bool = False, entry: Any = keep
-    ) -> list[Phase]:
-        """Warm-up with the frozen policy, then fine-tuning: together `--steps` environment steps.
+    def first_update(
+        self, config: Options, warmup: int, ratio: float, append: bool, minibatches: int | None = None
+    ) -> int:
+        """Environment steps before the first update: the warm-up's, or as many as the first update needs.
 
-        The warm-up is `warmup` steps, or as many as the first update needs: one batch of online rows and, where
-        rows wait for their Monte-Carlo return, one whole episode (WSRL, Algorithm 1, lines 3-7).
+        That is the online rows of `minibatches` (None: of a whole call) and, where rows wait for their Monte-Carlo
+        return, one whole episode (WSRL, Algorithm 1, lines 3-7).
         """
-        options, algorithm = self.options, self.algorithm(config)
-        calls, utd = options.num_envs, getattr(config, "utd", 1)
-        returns = isinstance(config, CalQL)
+        copies, count = self.options.num_envs, config.utd if minibatches is None else minibatches
+        needed = math.ceil(config.batch_size * count * (1.0 - ratio)) if not append else 1
+        first = max(warmup, needed, self.spec.horizon * copies if config.needs_returns else 0)
+        return math.ceil(first / copies) * copies
+
+    def online(
+        self,
+        config: Options,
+        *,
+        warmup: int,
+        ratio: float = 0.0,
+        append: bool = False,
+        entry: Entry = keep,
+        behaviour: Behaviour = behaviours.POLICY,
+        minibatches: int | None = None,
+    ) -> list[Phase]:
+        """Warm-up with the frozen policy or another behaviour, then fine-tuning: together `--steps` steps."""
+        options = self.options
         asked = warmup if options.warmup is None else options.warmup
-        needed = math.ceil(config.batch_size * utd * (1.0 - ratio)) if not append else 1
-        first = max(asked, needed, self.spec.horizon * calls if returns else 0)
-        first = math.ceil(first / calls) * calls
+        waits = tuple(self.first_update(config, each, ratio, append, minibatches) for each in self.warmups or (asked,))
+        first = min(waits)
         steps = (options.steps or 0) - first
-        if steps <= 0:
+        if (options.steps or 0) <= max(waits):
             raise UserError(
-                f"--steps {options.steps} leaves nothing after the {first} steps before the first update "
+                f"--steps {options.steps} leaves nothing after the {max(waits)} steps before the first update "
                 f"(warm-up, or one batch); raise --steps or lower --warmup"
             )
+        rows: Draw = draws.finished(config.discount, self.failure) if config.needs_returns else draws.UNIFORM
         collect = Phase(
-            "warmup", algorithm, config, first, updates=0, utd=utd, append=append, returns=returns, entry=entry
+            name="warmup",
+            config=config,
+            spec=self.spec,
+            steps=first,
+            behaviour=behaviour,
+            draw=draws.mixed(rows, ratio),
+            utd=config.utd,
+            batch_size=config.batch_size,
+            fill=append,
+            entry=entry,
         )
         learn = dataclasses.replace(
             collect,
             name="finetune",
             steps=steps,
-            updates=calls,
-            batch_size=config.batch_size,
-            offline_ratio=ratio,
+            updates=options.num_envs,
+            behaviour=behaviours.POLICY,
             entry=keep,
+            waits=waits if len(set(waits)) > 1 else (),
         )
         return [collect, learn]
+
+    def on_policy(self, config: Any, entry: Entry = keep) -> list[Phase]:
+        """Iterations of a rollout and its update: `--steps` environment steps, whole iterations."""
+        copies, steps = self.options.num_envs, self.options.steps or 0
+        if config.rollout % copies:
+            raise UserError(f"--rollout {config.rollout} must be a multiple of --num-envs {copies}")
+        if steps < config.rollout:
+            raise UserError(f"--steps {steps} is less than an iteration; raise it, or lower --rollout {config.rollout}")
+        length = config.rollout // copies
+        learn = Phase(
+            name="finetune",
+            config=config,
+            spec=self.spec,
+            steps=steps // config.rollout * config.rollout,
+            behaviour=behaviours.RAW_POLICY,
+            updates=1,
+            draw=draws.newest(length, copies),
+            batch_size=config.batch_size,
+            rollout=length,
+            entry=entry,
+        )
+        return [learn]
 
     def retention(self) -> tuple[float, bool]:
         """(share of offline rows in a batch, whether the ring starts with the data), from `--retention`."""

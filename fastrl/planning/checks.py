@@ -4,8 +4,9 @@ import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from fastrl.config import ALGORITHMS, ActorCritic, RunOptions, describe
+from fastrl.config import RunOptions
 from fastrl.engine.phase import Phase
+from fastrl.methods import ALGORITHMS, Referenced, name_of
 from fastrl.types import UserError
 
 ONLINE = ("warmup", "num_envs", "capacity", "retention", "offline_ratio")
@@ -13,6 +14,9 @@ ONLINE = ("warmup", "num_envs", "capacity", "retention", "offline_ratio")
 
 OFFLINE = ("pretrain_steps", "pretrainer")
 """Run options of the offline phase."""
+
+STAGES = ("reevaluate", "align", "reevaluate_steps", "align_steps", "distil_steps")
+"""Run options of OCR-CFT's stages."""
 
 
 def used(name: str, options: RunOptions, overrides: Mapping[str, Any], phases: Sequence[Phase], started: bool) -> None:
@@ -35,9 +39,11 @@ def used(name: str, options: RunOptions, overrides: Mapping[str, Any], phases: S
         field.name for field in dataclasses.fields(RunOptions) if getattr(options, field.name) not in (field.default,)
     }
     online = [phase for phase in phases if phase.online]
-    offline = [describe(phase.config)["algorithm"] for phase in phases if not phase.online]
+    offline = [name_of(phase.config) for phase in phases if not phase.online]
     if not online:
         _refuse(who, set_here.intersection(ONLINE), "it is for steps in an environment")
+    if not any(isinstance(config, Referenced) for config in configs):
+        _refuse(who, set_here.intersection(STAGES), "it is for a stage of OCR-CFT (o2sac, o2td3, o2ppo)")
     if not offline:
         replaced = ", which the agent replaces" if started else ""
         _refuse(who, set_here.intersection(OFFLINE), f"it is for an offline phase{replaced}")
@@ -46,7 +52,7 @@ def used(name: str, options: RunOptions, overrides: Mapping[str, Any], phases: S
     _retention(who, options, online)
 
 
-def has(who: str, kinds: Sequence[type[ActorCritic]], options: Iterable[str]) -> None:
+def has(who: str, kinds: Sequence[type], options: Iterable[str]) -> None:
     """Refuses an option of an algorithm that none of these have."""
     for option in options:
         if not any(hasattr(kind, option) for kind in kinds):
@@ -58,7 +64,7 @@ def has(who: str, kinds: Sequence[type[ActorCritic]], options: Iterable[str]) ->
 
 def _retention(who: str, options: RunOptions, online: Sequence[Phase]) -> None:
     """Refuses a wish for the offline data that the online phases do not follow."""
-    mixed, append = any(phase.offline_ratio for phase in online), any(phase.append for phase in online)
+    mixed, append = any(phase.offline_ratio for phase in online), any(phase.fill for phase in online)
     wish, ratio = options.retention, options.offline_ratio
     if ratio and not mixed:
         _refuse(who, {"offline_ratio"}, "its online phases learn from no offline data")

@@ -1,37 +1,33 @@
 """From what was asked for to a plan: what can be wrong is found here, before anything is traced or written."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import jax
+import numpy as np
 
 from fastrl import agent as agents
-from fastrl import envs, presets
+from fastrl import presets
 from fastrl.agent import Agent
-from fastrl.config import ALGORITHMS, ActorCritic, CalQL, RunOptions, describe
-from fastrl.data import datasets, findings, rules
+from fastrl.config import Options, RunOptions
+from fastrl.data import findings
 from fastrl.data.datasets import Dataset
-from fastrl.data.sources import Source
 from fastrl.engine import seeds
-from fastrl.engine.phase import Phase
+from fastrl.engine.phase import Phase, keep
 from fastrl.engine.plan import Plan
 from fastrl.engine.rollout import Task
-from fastrl.envs import host
-from fastrl.envs.wrappers import Rescale, Vector, limited
-from fastrl.planning import checks
-from fastrl.planning.builder import Builder
+from fastrl.envs.wrappers import Rescale, Vector
+from fastrl.methods import Referenced
+from fastrl.networks import normalise
+from fastrl.planning import checks, contract
+from fastrl.planning import sweep as sweeps
+from fastrl.planning.builder import PRETRAIN, Builder
+from fastrl.planning.identity import identity
+from fastrl.planning.request import Request, environment, load, same_sizes, spec_of
+from fastrl.recipes import distillation, names, ocr_cft_defaults
 from fastrl.recipes.wsrl import adopt_all
-from fastrl.runs import manifest
 from fastrl.types import Environment, Spec, UserError
-from fastrl.words import unknown_option
-
-ROW_CHUNK = 256
-"""Rows of one ensemble product on a CPU; larger batches fall off a cliff there and are split."""
-
-PATIENCE = (host.BACKEND, "timeout")
-"""A backend's option that decides no bits: a simulator that took too long may be given longer."""
 
 POSITIVE = (
     *("actor_hidden", "critic_hidden", "batch_size", "utd", "num_critics", "subset_size", "actor_lr", "critic_lr"),
@@ -39,68 +35,82 @@ POSITIVE = (
 )
 """Options of algorithms that must be above 0, of several numbers each."""
 
-PARAMETERS = ("env", "dataset", "start", "env_options", "out", "resume")
-"""What `fastrl.run` takes beside options."""
-
 RING = 2_000_000
 """Most rows of the ring where `capacity` is not given (WSRL's)."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Request:
-    """What a caller asked for, as it was given."""
-
-    name: str  # of the recipe, for the record
-    recipe: Callable[[Builder], list[Phase]]
-    env: str | Environment | None
-    dataset: str | Path | Source | Dataset | None = None
-    start: str | Path | Agent | None = None  # replaces the recipe's offline phase
-    env_options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    options: RunOptions = dataclasses.field(default_factory=RunOptions)
-    overrides: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # options of the algorithms
-
-
-def environment(env: str | Environment | None, options: Mapping[str, Any]) -> Environment | None:
-    """The environment by name, or the caller's own with its time limit."""
-    if isinstance(env, str):
-        return envs.make(env, **options)
-    return limited(env) if env is not None else None
 
 
 def make(request: Request) -> tuple[Plan, dict[str, Any]]:
     """The plan, and its identity: all that decides the bits of the run, which a resume must share."""
     env = environment(request.env, request.env_options)
-    data = _load(request.dataset, env.spec if env else None)
-    spec = env.spec if env else _spec_of(data)
+    data = load(request.dataset, env.spec if env else None)
+    spec = env.spec if env else spec_of(data)
     domain = presets.find(spec.domain)
-    row_chunk = ROW_CHUNK if jax.default_backend() == "cpu" else None
-    builder = Builder(spec, domain, presets.resolve(request.options, domain), request.overrides, row_chunk)
-    phases, start = request.recipe(builder), None
+    options = presets.resolve(request.options, domain, names.run_defaults(request.name, spec.domain))
+    overrides = {**request.overrides, **{k: v[0] for k, v in request.sweep.items() if k != sweeps.ROWS}}
+    warmups = tuple(request.sweep.get(sweeps.ROWS, ()))
+    builder = Builder(spec, domain, options, overrides, data.name if data else "", warmups)
+    phases, start = contract.recipe(request.recipe, builder, request.name), None
     if request.start is not None:
         start = request.start if isinstance(request.start, Agent) else agents.load(request.start)
         same_sizes(start.spec, spec)
-        phases = [phase for phase in phases if phase.online]
-        phases[:1] = [dataclasses.replace(phase, entry=adopt_all) for phase in phases[:1]]
+        phases = [phase for phase in phases if phase.name != PRETRAIN]
+        phases = entered(builder, phases, start)
+    phases = seen_through(phases, data, start)
     checks.used(request.name, request.options, request.overrides, phases, start is not None)
-    plan = _plan(builder, phases, env, data, start)
+    plan = _plan(builder, phases, env, data, start, request.sweep)
     if start is not None:
         _same_reward(start, plan.task)
-    return plan, _identity(request, plan)
+    return plan, identity(request, plan)
 
 
-def split_options(given: Mapping[str, Any]) -> tuple[RunOptions, dict[str, Any]]:
-    """Options by name into run options and options of the algorithms; an unknown one is refused."""
-    run_fields = {field.name for field in dataclasses.fields(RunOptions)}
-    algorithm_fields = {field.name for kind in ALGORITHMS.values() for field in dataclasses.fields(kind)}
-    known = run_fields | algorithm_fields
-    for name in given:
-        if name not in known:
-            raise unknown_option(name, [*sorted(known), *PARAMETERS], "fastrl run --help lists all")
-    options = RunOptions(**{k: v for k, v in given.items() if k in run_fields})
-    return options, {k: v for k, v in given.items() if k not in run_fields}
+def entered(builder: Builder, phases: list[Phase], start: Agent) -> list[Phase]:
+    """The phases after the pre-training that an agent replaces, the first of which takes that agent over.
+
+    OCR-CFT needs a policy alone; one of another class is distilled into its actor first.
+    """
+    first = phases[0] if phases else None
+    if first is None:
+        return phases
+    if first.entry is keep:
+        return [dataclasses.replace(first, entry=adopt_all), *phases[1:]]
+    if not isinstance(first.config, Referenced):
+        return phases
+    return [*distillation.phases(builder, first, start), *phases]
 
 
-def check_algorithm(config: ActorCritic) -> None:
+def seen_through(phases: list[Phase], data: Dataset | None, start: Agent | None) -> list[Phase]:
+    """The phases with the normaliser of their observations: an agent to start from decides, else the options do."""
+    last: Any = phases[-1].config if phases else None
+    wanted = getattr(start.config if start is not None else last, "normalize_observations", False)
+    found = None
+    if wanted and start is not None:
+        found = (np.zeros(start.spec.obs_size), np.ones(start.spec.obs_size))  # the agent brings its own
+    elif wanted and data is not None:
+        found = normalise.statistics(data.obs)
+    elif wanted:
+        raise UserError("--normalize-observations true takes its statistics from a dataset; name one with --dataset")
+
+    def through(phase: Phase) -> Phase:
+        config: Any = phase.config
+        if not hasattr(config, "normalize_observations"):
+            return phase
+        config = dataclasses.replace(config, normalize_observations=wanted)
+        return dataclasses.replace(phase, config=config, observations=found)
+
+    return [through(phase) for phase in phases]
+
+
+def phases_of(request: Request) -> list[Phase]:
+    """The phases that a recipe makes, without data: what a sweep asks before it divides its grid."""
+    env = environment(request.env, request.env_options)
+    assert env is not None
+    domain = presets.find(env.spec.domain)
+    options = presets.resolve(request.options, domain, names.run_defaults(request.name, env.spec.domain))
+    name = str(request.dataset) if isinstance(request.dataset, (str, Path)) else ""
+    return request.recipe(Builder(env.spec, domain, options, request.overrides, name))
+
+
+def check_algorithm(config: Options) -> None:
     """Refuses numbers that no algorithm can work with."""
     presets.check_positive(config, POSITIVE)
     if getattr(config, "subset_size", 1) > getattr(config, "num_critics", 1):
@@ -112,20 +122,17 @@ def check_algorithm(config: ActorCritic) -> None:
             raise UserError(f"--{name} must be between 0 and 1, not {getattr(config, name)}")
 
 
-def same_sizes(have: Spec, want: Spec) -> None:
-    """Refuses an agent of another task."""
-    if (have.obs_size, have.action_size) != (want.obs_size, want.action_size):
-        raise UserError(
-            f"the agent is of {have.name} ({have.obs_size} observations, {have.action_size} actions) and "
-            f"{want.name} has {want.obs_size} and {want.action_size}; name the environment that it was trained for"
-        )
-
-
 def warnings(request: Request, plan: Plan) -> list[str]:
     """What is legal and probably not meant, a line each."""
     if plan.dataset is not None:
         raw = findings.raw_actions(plan.dataset, plan.task.spec)
-        return [*findings.said(plan.dataset), *([raw] if raw else [])]
+        lines = [*findings.said(plan.dataset), *([raw] if raw else [])]
+        if isinstance(plan.phases[-1].config, Referenced):
+            kind = "expert" if ocr_cft_defaults.expert(plan.dataset.name) else "medium"
+            lines.append(
+                f"OCR-CFT's limits are those for {kind} data, by the dataset's name (--constraint-end and others)"
+            )
+        return lines
     if request.dataset is not None:
         return ["the dataset is not used: no phase of this run learns from it"]
     return []
@@ -141,32 +148,16 @@ def _same_reward(agent: Agent, task: Task) -> None:
         )
 
 
-def _load(dataset: str | Path | Source | Dataset | None, spec: Spec | None) -> Dataset | None:
-    """The dataset, checked against the environment and treated by the rules of its domain."""
-    if dataset is None or (isinstance(dataset, Dataset) and spec is None):
-        return dataset
-    if not isinstance(dataset, Dataset):
-        source = dataset if isinstance(dataset, Source) else Source(dataset)
-        if source.actions == "environment" and spec is not None:
-            source = dataclasses.replace(source, actions=(spec.action_low, spec.action_high))
-        dataset = datasets.open_source(source, spec.horizon if spec else None)
-    if spec is None:
-        return dataset
-    datasets.check(dataset, spec)
-    return rules.apply(dataset, spec.domain)
-
-
-def _spec_of(data: Dataset | None) -> Spec:
-    if data is None:
-        raise UserError("a dataset or an environment is needed; name one")
-    return Spec(data.name, data.obs.shape[1], data.action.shape[1], horizon=1)
-
-
 def _plan(
-    builder: Builder, phases: list[Phase], env: Environment | None, data: Dataset | None, start: Agent | None
+    builder: Builder,
+    phases: list[Phase],
+    env: Environment | None,
+    data: Dataset | None,
+    start: Agent | None,
+    sweep: sweeps.Grid,
 ) -> Plan:
-    options, domain, spec = builder.options, builder.domain, builder.spec
-    needy = next((phase for phase in phases if phase.offline_ratio or phase.append), None)
+    options, spec = builder.options, builder.spec
+    needy = next((phase for phase in phases if phase.learns_from_data), None)
     if needy and data is None:
         raise UserError(f"phase {needy.name!r} learns from offline data; name it with --dataset FILE")
     if any(phase.online for phase in phases) and env is None:
@@ -175,30 +166,30 @@ def _plan(
         data = None
     for phase in phases:
         check_algorithm(phase.config)
-    if data is not None and any(isinstance(phase.config, CalQL) for phase in phases):
+    if data is not None and any(phase.config.needs_returns for phase in phases):
         findings.check_followed(data)
         data = data.without_tail()
     online = sum(phase.steps for phase in phases if phase.online)
-    prefilled = data.rows if data is not None and any(phase.append for phase in phases) else 0
+    prefilled = data.rows if data is not None and any(phase.fill for phase in phases) else 0
     capacity = options.capacity or min(RING, online + prefilled)
     _check_capacity(capacity, prefilled, phases, spec, options)
-    scale, bias = _reward(options, domain)
-    failure = None if domain.failure is None or not spec.sparse else _failure(options, domain, scale, bias)
+    scale, bias = builder.reward
     task = Task(
         env=Vector(Rescale(env), options.num_envs) if env is not None else None,
         spec=spec,
         reward_scale=scale,
         reward_bias=bias,
-        failure=failure,
+        failure=builder.failure,
         discount=phases[0].config.discount if phases else 0.99,
         num_envs=options.num_envs,
     )
+    points = _points(sweep, phases)
     return Plan(
         phases=tuple(phase for phase in phases if phase.steps > 0),
         task=task,
         env=env,
         dataset=data,
-        seeds=options.seeds,
+        seeds=options.seeds * len(points),
         seed=options.seed,
         capacity=capacity,
         eval_every=options.eval_every or 1,
@@ -206,22 +197,23 @@ def _plan(
         chunk=options.chunk,
         checkpoint_minutes=options.checkpoint_minutes,
         side_by_side=seeds.side_by_side(options.map_seeds),
-        freeze=options.on_nan == "freeze" or (options.on_nan is None and options.seeds > 1),
-        start=start.for_seeds(options.seeds) if start else None,
+        freeze=options.on_nan == "freeze" or (options.on_nan is None and options.seeds * len(points) > 1),
+        start=start.for_seeds(options.seeds, len(points)) if start else None,
+        points=tuple(points),
     )
 
 
-def _reward(options: RunOptions, domain: presets.Domain) -> tuple[float, float]:
-    scale = domain.reward_scale if options.reward_scale is None else options.reward_scale
-    bias = domain.reward_bias if options.reward_bias is None else options.reward_bias
-    return scale, bias
-
-
-def _failure(options: RunOptions, domain: presets.Domain, scale: float, bias: float) -> float:
-    """The domain's failure reward, under the user's own scale and bias."""
-    assert domain.failure is not None
-    raw = (domain.failure - domain.reward_bias) / domain.reward_scale
-    return raw * scale + bias
+def _points(grid: sweeps.Grid, phases: Sequence[Phase]) -> list[dict[str, float]]:
+    """The numbers of each point; a warm-up stands for the steps before its first update."""
+    for name in grid:
+        if not sweeps.in_one_run(name, phases):
+            raise UserError(f"--sweep {name}: rows of one run cannot differ in it; fastrl.sweep runs one after another")
+    waits = next((phase.waits for phase in phases if phase.waits), ())
+    steps = dict(zip(grid.get(sweeps.ROWS, ()), waits, strict=False))
+    return [
+        {name: float(steps.get(value, 0)) if name == sweeps.ROWS else float(value) for name, value in point.items()}
+        for point in sweeps.rows(grid)
+    ]
 
 
 def _check_capacity(capacity: int, prefilled: int, phases: list[Phase], spec: Spec, options: RunOptions) -> None:
@@ -230,45 +222,6 @@ def _check_capacity(capacity: int, prefilled: int, phases: list[Phase], spec: Sp
         return
     if prefilled > capacity:
         raise UserError(f"--capacity {capacity} is less than the dataset's {prefilled} rows; raise it")
-    least = spec.horizon * options.num_envs if first.returns else options.num_envs
+    least = spec.horizon * options.num_envs if first.config.needs_returns else options.num_envs
     if capacity < least:
         raise UserError(f"--capacity {capacity} does not hold the {least} rows that a first update needs; raise it")
-
-
-def _identity_of(data: Dataset) -> dict[str, Any]:
-    order = {"order": list(data.order)} if data.order else {}
-    reading = {"reading": list(data.reading)} if data.reading else {}
-    return {"rows": data.rows, "sha256": data.sha256, **order, **reading}
-
-
-def _identity(request: Request, plan: Plan) -> dict[str, Any]:
-    """All that decides the bits of a run; a resume must have the same."""
-    task, data, spec = plan.task, plan.dataset, plan.task.spec
-    phases = [
-        {
-            "name": phase.name,
-            "steps": phase.steps,
-            "updates": phase.updates,
-            "offline_ratio": phase.offline_ratio,
-            "append": phase.append,
-            "algorithm": describe(phase.config),
-        }
-        for phase in plan.phases
-    ]
-    return {
-        "recipe": request.name,
-        "env": task.spec.name,
-        "env_options": {key: value for key, value in request.env_options.items() if (spec.backend, key) != PATIENCE},
-        "dataset": _identity_of(data) if data else None,
-        "seeds": plan.seeds,
-        "seed": plan.seed,
-        "num_envs": task.num_envs,
-        "capacity": plan.capacity,
-        "eval_every": plan.eval_every,
-        "eval_episodes": plan.eval_episodes,
-        "reward_scale": task.reward_scale,
-        "reward_bias": task.reward_bias,
-        "start": None if plan.start is None else manifest.total(plan.start),
-        "side_by_side": plan.side_by_side,
-        "phases": phases,
-    }

@@ -1,27 +1,30 @@
-"""Recipes by name; what each is, in one line, stands in `fastrl.presets.RECIPES`."""
+"""Recipes by name: those of `fastrl.presets.RECIPES`, and the user's own by MODULE:NAME."""
 
 from collections.abc import Callable
+from typing import Any
 
+from fastrl import plugins
 from fastrl.engine.phase import Phase
-from fastrl.errors import unknown
+from fastrl.errors import UserError, unknown
 from fastrl.planning.builder import Builder
 from fastrl.presets import RECIPES
-from fastrl.recipes.continued import calql, cql, iql
-from fastrl.recipes.scratch import rlpd, sac
-from fastrl.recipes.wsrl import wsrl
+from fastrl.recipes import ocr_cft_defaults
 
-FUNCTIONS: dict[str, Callable[[Builder], list[Phase]]] = {
-    "wsrl": wsrl,
-    "calql": calql,
-    "cql": cql,
-    "iql": iql,
-    "rlpd": rlpd,
-    "sac": sac,
-}
+Function = Callable[[Builder], list[Phase]]
 
 
-def find(name: str) -> Callable[[Builder], list[Phase]]:
+def find(name: str) -> Function:
     """The recipe's function, or the nearest name."""
-    if name in FUNCTIONS:
-        return FUNCTIONS[name]
-    raise unknown("recipe", name, RECIPES, "fastrl recipes lists them")
+    if name in RECIPES:
+        return plugins.resolve("recipe", f"fastrl.recipes.{RECIPES[name].function}")
+    if ":" not in name:
+        raise unknown("recipe", name, RECIPES, "fastrl recipes lists them")
+    found = plugins.resolve("recipe", name)
+    if not callable(found):
+        raise UserError(f"recipe {name} is no function; a recipe is a function of the builder that returns phases")
+    return found
+
+
+def run_defaults(name: str, domain: str) -> dict[str, Any]:
+    """Run options in which a recipe's paper differs from the domain's; empty for recipes of one's own."""
+    return ocr_cft_defaults.run(name, domain) if name in ("o2sac", "o2td3", "o2ppo") else {}

@@ -1,6 +1,7 @@
-"""SAC from scratch at high UTD, with the dataset in every batch (RLPD) or without (SAC)."""
+"""From scratch: SAC at high UTD, with the dataset in every batch (RLPD) or without (SAC); TD3; PPO."""
 
 from fastrl import presets
+from fastrl.engine import behaviours
 from fastrl.engine.phase import Phase
 from fastrl.planning.builder import Builder
 
@@ -18,3 +19,14 @@ def sac(builder: Builder) -> list[Phase]:
     """SAC(fast): RLPD without data."""
     config = builder.config("sac", subset_size=builder.domain.rlpd_subset)
     return builder.online(config, warmup=presets.warmup(builder.domain))
+
+
+def td3(builder: Builder) -> list[Phase]:
+    """TD3: uniform actions first, then one update of the critics an environment step."""
+    config = builder.config("td3")
+    return builder.online(config, warmup=presets.warmup(builder.domain), behaviour=behaviours.UNIFORM)
+
+
+def ppo(builder: Builder) -> list[Phase]:
+    """PPO: rollouts of the policy, and some passes over each."""
+    return builder.on_policy(builder.config("ppo"))

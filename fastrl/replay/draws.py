@@ -1,9 +1,107 @@
-"""Minibatches mixed from replay and dataset, in an exact ratio. Knows no buffer."""
+"""Which rows an update learns from: a draw is a few pure functions, with a memory for each seed where it needs one."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from fastrl.types import UserError
+from fastrl.replay import episodes
+from fastrl.replay import ring as rings
+from fastrl.replay.ring import Ring
+from fastrl.types import Key, Transition, UserError
+
+
+class Stock(NamedTuple):
+    """What there is to draw from, for n consecutive seeds of which `first` is the first."""
+
+    ring: Ring | None
+    data: jax.Array | None  # the dataset's packed rows [M, W]
+    first: jax.Array
+
+
+class Draw(NamedTuple):
+    """Rows of C minibatches of B rows, for each of n seeds."""
+
+    take: Callable[[Stock, Any, Key, int, int], jax.Array]
+    """`(stock, memory [n, ...], keys [n], C, B) -> rows [n, C, B, W]`."""
+    start: Callable[[int, int], Any] | None = None
+    """`(environment copies, horizon) -> memory` of one seed; None: there is none."""
+    observe: Callable[[Any, Transition], tuple[Any, Any]] | None = None
+    """`(memory, the step's rows [E, ...]) -> (memory, what was found)`, of one seed."""
+    settle: Callable[[Ring, Any, jax.Array, jax.Array], Ring] | None = None
+    """`(ring, found [n, ...], sound [n], first) -> ring`, after the rows are written and before the pointer moves."""
+    offline: float = 0.0  # the share of dataset rows
+
+
+def _uniform(stock: Stock, memory: Any, keys: Key, calls: int, batch: int) -> jax.Array:
+    assert stock.ring is not None
+    rows = rings.sample(stock.ring, keys, calls * batch, stock.first)
+    return rows.reshape(len(rows), calls, batch, -1)
+
+
+UNIFORM = Draw(_uniform)
+"""Uniform over the ring, with replacement."""
+
+
+def _data(stock: Stock, memory: Any, keys: Key, calls: int, batch: int) -> jax.Array:
+    data = stock.data
+    assert data is not None
+    take = lambda key: rings.take(data, key, calls * batch).reshape(calls, batch, -1)
+    return jax.vmap(take)(keys) if len(keys) > 1 else take(keys[0])[None]
+
+
+DATA = Draw(_data, offline=1.0)
+"""Uniform over the dataset, with replacement."""
+
+
+def finished(discount: Any, failure: float | None) -> Draw:
+    """Uniform over the rows of episodes that have ended, whose Monte-Carlo returns are known by then (Cal-QL)."""
+
+    def take(stock: Stock, memory: episodes.OpenEpisodes, keys: Key, calls: int, batch: int) -> jax.Array:
+        assert stock.ring is not None
+        rows = rings.sample_finished(stock.ring, memory.length, keys, calls * batch, stock.first)
+        return rows.reshape(len(rows), calls, batch, -1)
+
+    def observe(memory: episodes.OpenEpisodes, rows: Transition) -> tuple[Any, Any]:
+        memory, returns, age = episodes.push(memory, rows.reward, rows.mask, rows.last > 0, discount, failure)
+        return memory, (returns, age)
+
+    def settle(ring: Ring, found: Any, sound: jax.Array, first: jax.Array) -> Ring:
+        returns, age = found
+        kept = jnp.where(sound[:, None, None], age, -1)
+        return rings.set_returns(ring, returns, kept, first)
+
+    return Draw(take, episodes.start, observe, settle)
+
+
+def newest(length: int, copies: int) -> Draw:
+    """The last `length` steps of all E copies in their order, as `length` minibatches of E rows (PPO)."""
+
+    def take(stock: Stock, memory: Any, keys: Key, calls: int, batch: int) -> jax.Array:
+        assert stock.ring is not None
+        rows = rings.newest(stock.ring, length * copies, keys, stock.first)
+        return rows.reshape(len(rows), length, copies, -1)
+
+    return Draw(take)
+
+
+def mixed(online: Draw, ratio: float) -> Draw:
+    """Rows of the dataset in every minibatch, in an exact ratio, beside those of another draw.
+
+    The released WSRL code concatenates before it cuts into minibatches, so that at ratio 0.5 and UTD 4 their offline
+    fractions are 0, 0, 1, 1; RLPD's and ours are 0.5 each.
+    """
+    if ratio == 0.0:
+        return online
+
+    def take(stock: Stock, memory: Any, keys: Key, calls: int, batch: int) -> jax.Array:
+        fold = jax.vmap(jax.random.fold_in, (0, None)) if len(keys) > 1 else _fold_one
+        offline = offline_rows(batch, ratio)
+        own = online.take(stock, memory, fold(keys, 0), calls, batch - offline)
+        return jnp.concatenate([own, _data(stock, None, fold(keys, 1), calls, offline)], axis=-2)
+
+    return online._replace(take=take, offline=ratio)
 
 
 def offline_rows(batch: int, ratio: float) -> int:
@@ -16,10 +114,6 @@ def offline_rows(batch: int, ratio: float) -> int:
     return count
 
 
-def mixed(online: jax.Array, offline: jax.Array) -> jax.Array:
-    """[n, U, B_on, W] and [n, U, B_off, W] -> [n, U, B, W], each minibatch mixed alike.
-
-    The released WSRL code concatenates before it cuts into minibatches, so that at ratio 0.5 and
-    UTD 4 their offline fractions are 0, 0, 1, 1; RLPD's and ours are 0.5 each.
-    """
-    return jnp.concatenate([online, offline], axis=-2)
+def _fold_one(keys: Key, number: int) -> Key:
+    """As the mapped fold, of one seed."""
+    return jax.random.fold_in(keys[0], number)[None]

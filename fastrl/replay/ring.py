@@ -17,7 +17,8 @@ from fastrl.data.datasets import Dataset
 from fastrl.replay.returns import monte_carlo
 from fastrl.types import Key, Transition, UserError
 
-MC_RETURN = -1  # the column of mc_return in a packed row
+MC_RETURN = -2  # the column of mc_return in a packed row; the last one is `last`
+SCALARS = 4  # columns behind the vectors
 
 
 @jax.tree_util.register_dataclass
@@ -31,13 +32,13 @@ class Ring:
 
 
 def width(obs_size: int, action_size: int) -> int:
-    """W, the columns of a packed row: obs, action, next_obs, reward, mask, mc_return."""
-    return 2 * obs_size + action_size + 3
+    """W, the columns of a packed row: obs, action, next_obs, reward, mask, mc_return, last."""
+    return 2 * obs_size + action_size + SCALARS
 
 
 def pack(transition: Transition) -> jax.Array:
     """Transition with leading axes `...` -> rows [..., W]."""
-    scalars = (transition.reward, transition.mask, transition.mc_return)
+    scalars = (transition.reward, transition.mask, transition.mc_return, transition.last)
     vectors = (transition.obs, transition.action, transition.next_obs)
     return jnp.concatenate([*vectors, *(scalar[..., None] for scalar in scalars)], axis=-1)
 
@@ -48,10 +49,11 @@ def unpack(rows: jax.Array, obs_size: int, action_size: int) -> Transition:
     return Transition(
         obs=rows[..., :action],
         action=rows[..., action:following],
-        reward=rows[..., -3],
-        mask=rows[..., -2],
-        next_obs=rows[..., following:-3],
+        reward=rows[..., -4],
+        mask=rows[..., -3],
+        next_obs=rows[..., following:-SCALARS],
         mc_return=rows[..., MC_RETURN],
+        last=rows[..., -1],
     )
 
 
@@ -139,6 +141,12 @@ def sample_finished(ring: Ring, length: jax.Array, keys: Key, count: int, first_
     return _gather(ring, jax.vmap(draw)(keys, length), first_seed)
 
 
+def newest(ring: Ring, count: int, keys: Key, first_seed: int | jax.Array = 0) -> jax.Array:
+    """The last `count` rows [n, count, W] of n consecutive seeds (keys [n]), in the order of their writing."""
+    position = (ring.pointer - count + jnp.arange(count, dtype=jnp.int32)) % ring.rows.shape[1]
+    return _gather(ring, jnp.broadcast_to(position, (keys.shape[0], count)), first_seed)
+
+
 def take(rows: jax.Array, key: Key, count: int) -> jax.Array:
     """[count, W] of a dataset's packed rows [M, W], uniform with replacement."""
     index = jax.random.randint(key, (count,), 0, rows.shape[0])
@@ -157,7 +165,7 @@ def pack_dataset(
     reward = dataset.reward * np.float32(scale) + np.float32(bias)
     returns = monte_carlo(reward, dataset.mask, dataset.boundary, discount, failure)
     vectors = (dataset.obs, dataset.action, dataset.next_obs)
-    scalars = (reward, dataset.mask, returns)
+    scalars = (reward, dataset.mask, returns, dataset.boundary.astype(np.float32))
     rows = np.concatenate([*vectors, *(scalar[:, None] for scalar in scalars)], axis=1)
     return jax.block_until_ready(jnp.asarray(rows, dtype=jnp.float32))
 

@@ -1,1 +1,1 @@
-"""What a finished run says: numbers, tables, pictures, films."""
+"""Reports of finished runs: numbers, tables, pictures and films."""

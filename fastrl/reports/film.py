@@ -1,7 +1,7 @@
-"""Films of MuJoCo models from joint positions, drawn in two dimensions without display or GPU. Knows no agent.
+"""Films of MuJoCo models from joint positions, drawn in two dimensions without display or GPU.
 
-Where nothing moves sideways it is seen from the side and followed; else from above, and among walls all episodes are
-seen at once. Geoms are drawn as what they are (capsules, spheres) and in their size; floors and walls are flat.
+The camera follows a robot, beside it where nothing moves sideways, else above it; among walls it stands still, and all
+episodes are shown at once. Geoms are drawn in their shape (capsules, spheres) and size; floors and walls are flat.
 """
 
 import dataclasses

@@ -1,6 +1,6 @@
 """The picture of one or several runs: evaluations against online steps, pre-training to the left.
 
-Draws what `results` loads. Uses matplotlib's objects only, so nothing global changes.
+It draws what `results` loads, with matplotlib's objects only, so that no global state changes.
 """
 
 import io
@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from fastrl.reports import statistics
-from fastrl.reports.results import Results, load
+from fastrl.reports.results import Results, by_point
 from fastrl.runs import manifest
 
 # Okabe and Ito's colours, told apart with every kind of colour blindness
@@ -25,7 +25,7 @@ WARMUP = "warmup"
 
 def curves(folders: list[Path | str], out_png: Path | str, labels: list[str] | None = None) -> Path:
     """Draws the evaluations of run folders into a PNG of 1600 x 900 pixels and returns its path."""
-    runs = [load(folder) for folder in folders]
+    runs = [run for folder in folders for run in by_point(folder)]
     names = _names(runs) if labels is None else list(labels)
     figure = Figure(figsize=(10, 5.625), dpi=160)
     FigureCanvasAgg(figure)

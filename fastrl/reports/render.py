@@ -1,4 +1,4 @@
-"""Plays a trained policy and writes the film, and for mazes the picture of its ways. Trains nothing."""
+"""Plays a trained policy and writes the film, and for mazes the picture of its ways."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +11,7 @@ import numpy as np
 
 from fastrl.agent import Agent
 from fastrl.envs import Rescale
-from fastrl.planning import plan as plans
+from fastrl.planning import request as requests
 from fastrl.reports import film
 from fastrl.reports.film import Clip
 from fastrl.runs import manifest
@@ -25,16 +25,16 @@ def render(
     *,
     episodes: int = 3,
     key: int = 0,
-    tell: Callable[[str], None] | None = None,
+    report: Callable[[str], None] | None = None,
     **env_options: Any,
 ) -> list[Path]:
     """Writes a GIF of `episodes` of the deterministic policy of the agent's first seed; returns what was written.
 
-    Among walls there is a PNG of the ways beside it. `tell` hears of it first. Raises `UserError` where the environment
-    has no MuJoCo model, and where a file would be overwritten.
+    Among walls there is a PNG of the ways beside it. `report` gets a line before it begins. Raises `UserError` where
+    the environment has no MuJoCo model, and where a file would be overwritten.
     """
-    environment: Any = plans.environment(env, env_options)
-    plans.same_sizes(agent.spec, environment.spec)
+    environment: Any = requests.environment(env, env_options)
+    requests.same_sizes(agent.spec, environment.spec)
     target = Path(out)
     if target.suffix != ".gif":
         raise UserError(f"--out {target} is no .gif; films are GIFs, name one")
@@ -45,8 +45,8 @@ def render(
         if path.exists():
             raise UserError(f"--out {target}: {path} exists; name another file")
     model, seconds = _model(environment)
-    if tell is not None:
-        tell(f"playing and drawing {environment.spec.name}: episodes {episodes}")
+    if report is not None:
+        report(f"playing and drawing {environment.spec.name}: episodes {episodes}")
     clips = play(agent, environment, episodes, key)
     title = environment.spec.name
     manifest.replace(target, film.film(model, clips, seconds, title))

@@ -1,6 +1,6 @@
 """What a run found, as a page of Markdown and as a table of several runs.
 
-States numbers with their intervals and no more than they support. Knows run folders, not how they were made.
+It states numbers with their intervals and concludes no more than they support.
 """
 
 import math
@@ -11,21 +11,22 @@ import numpy as np
 
 from fastrl.reports import statistics
 from fastrl.reports.plot import curves
-from fastrl.reports.results import Results, load
+from fastrl.reports.results import Results, by_point, load
 from fastrl.reports.statistics import Interval
 from fastrl.runs import manifest
 
 PICTURE = "curves.png"
 REPORT = "report.md"
 FEW = 5
-"""Below so many seeds all may lie on one side by chance in more than 1 case of 10, and nothing is concluded."""
+"""With fewer seeds all lie on one side by chance in more than 1 case of 10, so nothing is concluded."""
 
 
 def write_report(folder: Path | str) -> Path:
     """Writes `curves.png` and `report.md` into a run folder and returns the page's path."""
-    run = load(folder)
+    run, points = load(folder), by_point(folder)
     curves([run.folder], run.folder / PICTURE)
-    parts = [_what(run), _outcome(run), _seeds(run), _cost(run), _command(run)]
+    found = [_outcome(run), _seeds(run)] if len(points) == 1 else [_points(points)]
+    parts = [_what(run), *found, _cost(run), _command(run)]
     manifest.replace(run.folder / REPORT, ("\n\n".join(filter(None, parts)) + "\n").encode(errors="surrogateescape"))
     return run.folder / REPORT
 
@@ -34,7 +35,20 @@ def table(folders: list[Path | str]) -> str:
     """One Markdown table over several run folders, a row each."""
     head = ["run", "recipe", "environment", "seeds", "online steps", "measure"]
     head += ["at the switch", "final", "best", "final minus switch", "wall time"]
-    return _table(head, [_row(load(folder)) for folder in folders])
+    return _table(head, [_row(run) for folder in folders for run in by_point(folder)])
+
+
+def _points(points: list[Results]) -> str:
+    """The points of a sweep, a row each: the seeds of every point are the same."""
+    head = ["point", "seeds", f"{points[0].quantity} at the {points[0].origin}", "final", "best"]
+    rows = []
+    for run in points:
+        found = statistics.summary(run.values)
+        before = "-" if run.switch is None else _estimate(run, run.values[:, run.switch])
+        final = _with_interval(run, found.final_iqm, found.final_interval)
+        rows.append([run.point, str(len(run.values)), before, final])
+        rows[-1].append(_with_interval(run, found.best_iqm, found.best_interval))
+    return f"## Points of the sweep\n\n{_table(head, rows)}"
 
 
 def _row(run: Results) -> list[str]:
@@ -45,7 +59,7 @@ def _row(run: Results) -> list[str]:
         if run.went_online:
             difference = _estimate(run, run.values[:, -1] - run.values[:, run.switch])
     return [
-        run.folder.name,
+        f"{run.folder.name}: {run.point}" if run.point else run.folder.name,
         str(run.config.get("recipe", "-")),
         str(run.config.get("env", "-")),
         f"{len(run.values)} ({run.left_out} frozen)" if run.frozen else str(len(run.values)),
@@ -69,6 +83,7 @@ def _what(run: Results) -> str:
     rows += [[f"left out: seed {lost.seed}", f"frozen at its last good update; {lost.why}"] for lost in run.frozen]
     rows += [["offline gradient steps", f"{run.offline[-1]:,}" if run.offline[-1] else None]]
     rows += [["online environment steps, per seed", f"{run.online[-1]:,}"]]
+    rows += [["environment steps of evaluations, per seed", f"{run.eval_steps:,}" if run.eval_steps else None]]
     shown = [[name, str(value)] for name, value in rows if value is not None]
     title = f"# {run.label}" + (f" on {config['env']}" if config.get("env") else "")
     return f"{title}\n\n![evaluations]({PICTURE})\n\n{_table(['what ran', ''], shown)}"

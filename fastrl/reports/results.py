@@ -1,6 +1,6 @@
 """A finished (or running) run folder as arrays: what was evaluated, where, and what it cost.
 
-Reads files and judges nothing; `report` and `plot` speak about what is found here.
+It only reads files; `report` and `plot` present what it loads.
 """
 
 import dataclasses
@@ -38,6 +38,8 @@ class Results:
     offline: np.ndarray  # [evals] gradient steps so far
     seeds: list[int]  # [S], their numbers
     frozen: list[Frozen]  # the others, in no mean and no interval
+    point: str = ""  # of a sweep, in words
+    eval_steps: int = 0  # environment steps of one seed that evaluations took
 
     @property
     def left_out(self) -> str:
@@ -47,8 +49,8 @@ class Results:
 
     @property
     def label(self) -> str:
-        """What the run is called beside others."""
-        return str(self.config.get("recipe") or self.folder.name)
+        """The run's name beside other runs."""
+        return self.point or str(self.config.get("recipe") or self.folder.name)
 
     @property
     def quantity(self) -> str:
@@ -73,7 +75,7 @@ class Results:
 
     @property
     def origin(self) -> str:
-        """What the first online step is called."""
+        """The word for the first online step."""
         return "start" if self.scratch else "switch"
 
     @property
@@ -91,8 +93,28 @@ class Results:
 
 
 def load(folder: Path | str) -> Results:
-    """Reads a run folder: metrics.jsonl, and config.json and timing.json if they are there."""
+    """Reads a run folder: metrics.jsonl, and config.json and timing.json if they are there; of a sweep all rows."""
+    return _load(Path(folder), None)
+
+
+def by_point(folder: Path | str) -> list[Results]:
+    """As `load`, a run for each point of a sweep; of any other run that run alone."""
     folder = Path(folder)
+    points = _json(folder / "config.json").get("identity", {}).get("points", [])
+    if len(points) < 2:
+        return [load(folder)]
+    return [_load(folder, (number, len(points), _words(point))) for number, point in enumerate(points)]
+
+
+def _words(point: dict[str, Any]) -> str:
+    """`actor_lr=0.0003, warmup=0`."""
+    return ", ".join(
+        f"{name}={value:g}" if isinstance(value, float) else f"{name}={value}" for name, value in point.items()
+    )
+
+
+def _load(folder: Path, point: tuple[int, int, str] | None) -> Results:
+    """The rows of one point of several (its number, how many there are, its words), or all rows."""
     if not (folder / log.METRICS).is_file():
         raise UserError(f"{folder} has no {log.METRICS}; name the folder of a run (its --out)")
     logged = log.read(folder)
@@ -101,8 +123,13 @@ def load(folder: Path | str) -> Results:
         raise UserError(f"{folder}: {log.METRICS} has no evaluation yet; wait for one, or run with an environment")
     name = log.measure(rows)
     values = np.array([row[name] for row in rows], np.float64).T
+    number, count, words = point or (0, 1, "")
+    each = len(values) // count
+    values = values[number * each : (number + 1) * each]
     lost = {
-        row["seed"]: health.said(row["what"], row["at"], row["phase"]) for row in logged if row.get("kind") == "frozen"
+        row["seed"] - number * each: health.said(row["what"], row["at"], row["phase"])
+        for row in logged
+        if row.get("kind") == "frozen" and row["seed"] // each == number
     }
     kept = [seed for seed in range(len(values)) if seed not in lost]
     if not kept:
@@ -118,6 +145,8 @@ def load(folder: Path | str) -> Results:
         offline=np.array([row["offline"] for row in rows]),
         seeds=kept,
         frozen=[Frozen(seed, why, values[seed]) for seed, why in sorted(lost.items())],
+        point=words,
+        eval_steps=int(rows[-1].get("eval_steps", 0)),
     )
 
 

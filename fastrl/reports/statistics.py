@@ -1,6 +1,6 @@
 """Statistics over seeds as the field reports them (Agarwal et al. 2021, "Deep RL at the Edge").
 
-Arrays in, numbers out; NumPy on the host, the same numbers every time.
+They are computed with NumPy on the host; the same arrays give the same numbers.
 """
 
 import dataclasses

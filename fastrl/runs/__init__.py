@@ -1,1 +1,1 @@
-"""A run folder on disk: what is saved, locked, logged and shown. Knows no array's meaning."""
+"""A run folder on disk: what is saved, locked, logged and shown."""

@@ -1,9 +1,8 @@
 """Checkpoints of the whole carry: durable, checksummed, newest good one first.
 
-Orbax stores the arrays; our manifest, written last, says what they must be. A step without a manifest that
-verifies does not count; what cannot be read for another reason (a file server, memory, a device) is not damaged, and
-ends in `Failure` with everything left as it is. Does not know what a carry means, nor when to save. One process writes;
-reading changes nothing on disk.
+Orbax stores the arrays; our manifest, written last, says what they must be. A step whose manifest is missing or does
+not verify does not count. A step that cannot be read for another reason (a file server, memory, a device) is not
+damaged: reading it ends in `Failure` and leaves everything as it is. One process writes; reading changes no file.
 """
 
 import contextlib
@@ -129,7 +128,7 @@ class Checkpoints:
 
     @functools.cached_property
     def _manager(self) -> ocp.CheckpointManager:
-        """The writer; what an interrupted save left behind goes when the first save begins."""
+        """Orbax's writer; when the first save begins, it removes what an interrupted save left behind."""
         logging.getLogger("absl").setLevel(logging.ERROR)
         options = ocp.CheckpointManagerOptions(cleanup_tmp_directories=True, enable_async_checkpointing=False)
         try:
@@ -156,7 +155,7 @@ class Checkpoints:
 
 @contextlib.contextmanager
 def _readable(folder: Path) -> Iterator[None]:
-    """Reading what is in a step's folder: whatever goes wrong but a checksum is a `Failure`, and no damage."""
+    """Makes every error of reading a step's folder a `Failure`, except damage and the user's own errors."""
     try:
         yield
     except (manifest.Damaged, UserError, Failure):
@@ -212,7 +211,7 @@ def _rebuild(tree: Any, flat: dict[str, Any]) -> Any:
 
 
 def _check_structure(where: str, tree: Any, saved: dict[str, dict[str, Any]]) -> None:
-    """Refuses a template that is not the saved tree: Orbax would cast dtypes without a word."""
+    """Refuses a template that is not the saved tree: Orbax would cast dtypes silently."""
     expected = {path: manifest.describe(leaf) for path, leaf in manifest.leaves(tree).items()}
     for path in sorted(expected.keys() | saved.keys()):
         here, there = expected.get(path), saved.get(path)

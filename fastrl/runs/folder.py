@@ -1,4 +1,4 @@
-"""The run folder: config.json, timing.json, and what makes a folder the right one to resume. Knows no arrays."""
+"""The run folder: config.json, timing.json, and what makes a folder the right one to resume."""
 
 import contextlib
 import difflib
@@ -12,7 +12,7 @@ from fastrl.types import UserError
 
 FORMAT = 1
 Resume = bool | Literal["auto"]
-"""False makes a new run, True continues one that is there, "auto" does what fits."""
+"""False makes a new run, True continues one that is there, "auto" continues a run that is there, else makes one."""
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -21,7 +21,7 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """config.json of a run folder, or one line that says why it is none."""
+    """The config.json of a run folder; raises `UserError` where the folder has none of ours."""
     path = folder / "config.json"
     if not path.is_file():
         raise UserError(f"{folder} is no run folder: it has no config.json; name the --out of an earlier run")
@@ -45,9 +45,9 @@ def _flat(content: Any, prefix: str = "") -> dict[str, Any]:
 
 @contextlib.contextmanager
 def claimed(folder: Path, identity: dict[str, Any], record: dict[str, Any], resume: Resume) -> Iterator[None]:
-    """Makes a new run folder, or checks that an existing one may be resumed with these options; held while entered.
+    """Makes a new run folder, or checks that an existing one may be resumed with these options, and locks it.
 
-    Nobody else writes into it meanwhile: a second process is refused, with the name of the first.
+    While the lock is held, a second process is refused with an error that names the first.
     """
     _check(folder, resume)
     manifest.make_folder(folder)
@@ -55,7 +55,7 @@ def claimed(folder: Path, identity: dict[str, Any], record: dict[str, Any], resu
         if resume and _there(folder):
             _same(folder, json.loads(json.dumps(identity)))
         else:
-            _check(folder, resume)  # of two at a time, one has made it by now
+            _check(folder, resume)  # another process may have made it meanwhile
             write_json(
                 folder / "config.json", {"format": FORMAT, **record, "identity": identity, **manifest.provenance()}
             )
@@ -63,7 +63,7 @@ def claimed(folder: Path, identity: dict[str, Any], record: dict[str, Any], resu
 
 
 def _there(folder: Path) -> bool:
-    """Whether a folder holds more than a run leaves that was killed in its first moment."""
+    """Whether a folder holds more than the files of a run that was killed as it started."""
     return folder.is_dir() and any(path.name not in (".config.json.tmp", lock.LOCK) for path in folder.iterdir())
 
 

@@ -1,7 +1,7 @@
-"""One writer a folder: a lock that the kernel gives back when its holder dies, however it dies. Knows no run.
+"""A lock that lets one process at a time write to a folder; the kernel releases it however that process ends.
 
 `flock` on a file belongs to one opening of it, so that two runs in one process exclude one another too, and Linux turns
-it into a lock of the server on NFS, which holds across hosts. Where a file system has no locks at all there is none.
+it into a lock of the server on NFS, which holds across hosts. On a file system without locks nothing is locked.
 """
 
 import contextlib
@@ -20,9 +20,9 @@ NONE = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 
 @contextlib.contextmanager
 def hold(folder: Path) -> Iterator[None]:
-    """Holds an existing folder; `UserError` with the process and host of whoever holds it already.
+    """Locks an existing folder; raises `UserError` with the process and host that hold it already.
 
-    The file stays when the lock is given back: to remove it would let a third one lock a file that is gone.
+    The file stays when the lock is released: if it were removed, a third process could lock the deleted file.
     """
     try:
         file = (folder / LOCK).open("a+")

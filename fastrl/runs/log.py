@@ -1,7 +1,6 @@
 """Metrics of a run: one JSON object per row, mirrored as TensorBoard scalars.
 
 Rows hold what is deterministic (no wall time), so that a resumed run's file equals an uninterrupted one's.
-Does not know what the values mean.
 """
 
 import json
@@ -26,11 +25,11 @@ _ADDRESS = (
 )  # where a row stands, not what it measures
 
 QUANTITIES = {"success": "success rate", "completed": "completion rate of subtasks", "return": "return"}
-"""What evaluations measure, in words; a run is judged by the first that it has. All but the return are rates."""
+"""What evaluations measure, in words; reports use the first that a run has. All but the return are rates."""
 
 
 def measure(rows: list[dict[str, Any]]) -> str:
-    """What rows of evaluations are judged by."""
+    """The first of `QUANTITIES` that all rows of evaluations have."""
     return next(name for name in QUANTITIES if all(name in row for row in rows))
 
 
@@ -51,12 +50,12 @@ class MetricsLog:
         plain = {name: _plain(value) for name, value in row.items()}
         self._file.write(json.dumps(plain, allow_nan=False).encode() + b"\n")
         self._file.flush()
-        os.fsync(self._file.fileno())  # a checkpoint made after it counts on it
+        os.fsync(self._file.fileno())  # a later checkpoint relies on this row
         self.rows += 1
         self._mirror(plain)
 
     def truncate(self, rows: int) -> None:
-        """Forgets all but the first `rows` rows: what a checkpoint being resumed has not seen.
+        """Keeps the first `rows` rows and drops those that the checkpoint being resumed has not seen.
 
         The TensorBoard mirror is written anew from the rows that stay.
         """

@@ -1,8 +1,4 @@
-"""What a saved tree is, in checksums: per leaf, per file, and of the whole.
-
-Knows arrays, bytes and JSON. Does not know what a checkpoint holds, when one is made or how its arrays
-are stored.
-"""
+"""Checksums of a saved tree: of each leaf, of each file and of the whole. Files are written whole or not at all."""
 
 import hashlib
 import importlib.metadata

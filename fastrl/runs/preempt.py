@@ -1,7 +1,4 @@
-"""Turns SIGTERM, Ctrl-C and a scheduler's warnings into a request that the run's loop answers between chunks.
-
-Knows nothing of what is saved when a stop is requested.
-"""
+"""Turns SIGTERM, Ctrl-C and a scheduler's warnings into a request that the run's loop answers between chunks."""
 
 import signal
 import threading
@@ -9,14 +6,14 @@ from types import FrameType, TracebackType
 from typing import Any, Self
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
-"""What ends a run: a person, a closed terminal, and what Slurm sends before it takes a machine away (`--signal`)."""
+"""Signals that end a run: a person's, a closed terminal's, and Slurm's before it takes a machine away (`--signal`)."""
 
 
 class StopRequest:
     """While entered in the main thread, `SIGNALS` only set `requested`.
 
-    In another thread it never requests anything. One that is ignored stays so (`nohup` ignores SIGHUP).
-    A second Ctrl-C raises KeyboardInterrupt at once. The handlers from before are back on leaving.
+    In another thread no signal is handled. A signal that is ignored stays ignored (`nohup` ignores SIGHUP).
+    A second Ctrl-C raises KeyboardInterrupt at once. On leaving, the previous handlers are restored.
     """
 
     def __init__(self) -> None:

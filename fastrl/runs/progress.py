@@ -1,6 +1,6 @@
 """How far a run is, for a person: a bar on a terminal, a line every ten seconds elsewhere.
 
-Writes to one stream and keeps no record; wall time is read here and in no result.
+It writes to one stream and keeps no record; the wall time that it reads enters no result.
 """
 
 import sys
@@ -40,7 +40,7 @@ class Progress:
             self._line(f"{name}: {total:,} steps{resumed}")
 
     def update(self, done: int, note: str = "") -> None:
-        """Tells that `done` steps of the phase are done; an empty note keeps the last one."""
+        """Shows that `done` steps of the phase are done; an empty note keeps the last one."""
         self._done, self._note = done, note or self._note
         self._first = self._first or (done, time.monotonic())
         if self._bar is not None and self._task is not None:

@@ -8,7 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fastrl.types import Spec, Transition
+from fastrl.algorithms import rows
+from fastrl.algorithms.group import Group
+from fastrl.types import Clock, Spec, Transition
 
 OBS, ACT = 3, 2
 
@@ -17,12 +19,12 @@ def to64(tree):
     return jax.tree.map(lambda x: np.asarray(x, np.float64), tree)
 
 
-def trunk(layers, x):
-    for layer in layers:
-        x = x @ layer.dense.kernel + layer.dense.bias
-        if layer.scale is not None:
+def trunk(params, x):
+    for i in range(sum(name.startswith("dense_") for name in params)):
+        x = x @ params[f"dense_{i}"]["kernel"] + params[f"dense_{i}"]["bias"]
+        if f"norm_{i}" in params:
             x = (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + 1e-6)
-            x = x * layer.scale + layer.shift
+            x = x * params[f"norm_{i}"]["scale"] + params[f"norm_{i}"]["bias"]
         x = np.maximum(x, 0)
     return x
 
@@ -30,23 +32,24 @@ def trunk(layers, x):
 def critic(params, obs, action):
     """Q [N, B], one critic at a time."""
     x = np.concatenate([obs, action], -1)
-    values = []
-    for n in range(params.trunk[0].dense.bias.shape[0]):
-        layers = jax.tree.map(lambda leaf: leaf[n], params.trunk)
-        m = min(n, params.head.bias.shape[0] - 1)
-        values.append(trunk(layers, x) @ params.head.kernel[m] + params.head.bias[m])
+    values, head = [], params["head"]
+    for n in range(params["trunk"]["dense_0"]["bias"].shape[0]):
+        own = jax.tree.map(lambda leaf: leaf[n], params["trunk"])
+        m = min(n, head["bias"].shape[0] - 1)
+        values.append(trunk(own, x) @ head["kernel"][m] + head["bias"][m])
     return np.stack(values)
 
 
 def value(params, obs):
-    return trunk(params.trunk, obs) @ params.head.kernel + params.head.bias
+    return trunk(params["trunk"], obs) @ params["head"]["kernel"] + params["head"]["bias"]
 
 
 def actor(params, obs):
     """Mean and std [B, A] of std = exp or uniform."""
-    x = trunk(params.trunk, obs)
-    mean = x @ params.mean.kernel + params.mean.bias
-    raw = params.std if isinstance(params.std, np.ndarray) else x @ params.std.kernel + params.std.bias
+    x = trunk(params["trunk"], obs)
+    mean = x @ params["mean"]["kernel"] + params["mean"]["bias"]
+    uniform = "log_std" in params
+    raw = params["log_std"] if uniform else x @ params["spread"]["kernel"] + params["spread"]["bias"]
     return mean, np.clip(np.exp(raw) * np.ones_like(mean), 1e-5, 10)
 
 
@@ -76,6 +79,15 @@ def slope(function, params, grads, scale=1e-8):
     return numerical, sum((d * g).sum() for d, g in zip(direction, jax.tree.leaves(to64(grads))))
 
 
+def run(function, *args, piece=None):
+    """The compiled function's result, its rows split at `piece`.
+
+    A compiled program does not know how its rows were split when it was traced, so that each is a function of its own.
+    """
+    with rows.pieces_of(piece):
+        return jax.jit(lambda *args: function(*args))(*args)
+
+
 @pytest.fixture(scope="session")
 def filled():
     """A state of an algorithm with random networks, fresh optimisers and no compilation."""
@@ -83,12 +95,16 @@ def filled():
     def fill(algorithm, seed=1):
         random = np.random.default_rng(seed)
         shapes = jax.eval_shape(algorithm.init, jax.random.key(0))
-        fields = {}
-        for field in dataclasses.fields(shapes):
-            scale = 0.0 if field.name.endswith("_opt") else 0.4
-            draw = lambda x, scale=scale: jnp.asarray(scale * random.normal(size=x.shape), x.dtype)
-            fields[field.name] = jax.tree.map(draw, getattr(shapes, field.name))
-        return dataclasses.replace(shapes, **fields)
+        draw = lambda tree, scale: jax.tree.map(
+            lambda x: jnp.asarray(scale * random.normal(size=x.shape), x.dtype), tree
+        )
+        groups = {field.name: getattr(shapes, field.name) for field in dataclasses.fields(shapes)}
+        return type(shapes)(
+            **{
+                name: Group(draw(group.params, 0.4), draw(group.opt, 0.0), draw(group.target, 0.4))
+                for name, group in groups.items()
+            }
+        )
 
     return fill
 
@@ -103,7 +119,7 @@ def quick_compilation():
 
 @pytest.fixture(scope="session")
 def ref():
-    """The functions above."""
+    """The functions above, and a clock at the start."""
     return types.SimpleNamespace(
         to64=to64,
         critic=critic,
@@ -113,6 +129,8 @@ def ref():
         squashed=squashed,
         adam=adam,
         slope=slope,
+        run=run,
+        clock=Clock(jnp.int32(0), jnp.int32(0)),
     )
 
 
@@ -123,17 +141,20 @@ def spec():
 
 @pytest.fixture(scope="session")
 def make_batch():
-    """Random transitions with these leading axes; some terminate."""
+    """Random transitions with these leading axes; some terminate, and some more are the last of their episode."""
 
     def make(seed, *shape):
-        keys = jax.random.split(jax.random.key(seed), 6)
+        keys = jax.random.split(jax.random.key(seed), 7)
+        mask = jax.random.bernoulli(keys[3], 0.7, shape).astype(jnp.float32)
+        truncated = jax.random.bernoulli(keys[6], 0.2, shape).astype(jnp.float32)
         return Transition(
             obs=jax.random.normal(keys[0], (*shape, OBS)),
             action=jnp.tanh(jax.random.normal(keys[1], (*shape, ACT))),
             reward=jax.random.normal(keys[2], shape),
-            mask=jax.random.bernoulli(keys[3], 0.7, shape).astype(jnp.float32),
+            mask=mask,
             next_obs=jax.random.normal(keys[4], (*shape, OBS)),
             mc_return=jax.random.normal(keys[5], shape),
+            last=jnp.maximum(1.0 - mask, truncated),
         )
 
     return make

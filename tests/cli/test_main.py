@@ -13,12 +13,12 @@ import pytest
 
 import fastrl
 from fastrl import api, presets
+from fastrl.algorithms import parts
 from fastrl.cli import datasets as datasets_cli
 from fastrl.cli import main as cli
 from fastrl.cli import show
 from fastrl.collect import levels as behaviours
 from fastrl.engine.evaluate import Episodes
-from fastrl.networks import policy
 from fastrl.runs import lock, manifest
 from fastrl.types import Spec
 
@@ -83,14 +83,14 @@ RUN = ["run", "wsrl", "--env", "probe-truncation"]
         ([*RUN, "--utdd", "4"], "unknown option --utdd; did you mean --utd"),
         ([*RUN, "--learning-rate", "1e-3"], "unknown option --learning-rate; did you mean --actor-lr or --critic-lr"),
         ([*RUN, "--colour", "red"], "unknown option --colour \\(fastrl run --help lists all\\)"),
-        (["run", "ppo", "--env", "hopper"], "unknown recipe 'ppo'; fastrl recipes lists them"),
+        (["run", "dqn", "--env", "hopper"], "unknown recipe 'dqn'; fastrl recipes lists them"),
         (["run", "sac", *RUN[2:], "--expectile", "0.9"], "no phase of sac has --expectile; it is an option of iql"),
         (["run", "sac", *RUN[2:], "--pretrain-steps", "9"], "no phase of sac uses --pretrain-steps"),
         (
             ["pretrain", "bc", *RUN[2:], "--dataset", "x", "--steps", "2", "--pretrain-steps", "3"],
             "--steps and --pretrain-steps are the same here; leave one out",
         ),
-        (["pretrain", "bc", *RUN[2:], "--utd", "2"], "no phase of pretrain bc has --utd; it is an option of sac, cql"),
+        (["pretrain", "bc", *RUN[2:], "--gap", "2"], "no phase of pretrain bc has --gap; it is an option of cql"),
         (["finetune", "sac", *RUN[2:], "--expectile", "0.9"], "no phase of finetune sac has --expectile"),
         ([*RUN, "--utd", "four"], "--utd: 'four' is not a whole number"),
         ([*RUN, "--retention", "all"], "'all' is none of none, mixed, append"),
@@ -238,7 +238,9 @@ def test_a_run_its_resume_and_what_can_be_done_with_it(capsys, dataset, monkeypa
     assert (
         "seed  mean return  std    success\n1     0.000        5.715  0.667\n" in table and "3 episodes each" in table
     )
-    assert played == [{"episodes": 3, "key": 0, "horizon": 5, "tell": datasets_cli.tell}]  # the run's own environment
+    assert played == [
+        {"episodes": 3, "key": 0, "horizon": 5, "tell": datasets_cli.to_stderr}
+    ]  # the run's own environment
     refused(capsys, ["render", "r"], "probe-truncation cannot be drawn")
     _read_elsewhere(capsys, monkeypatch)
     backend = ["evaluate", "r", "--episodes", "3", "--backend"]
@@ -299,7 +301,9 @@ def test_collected_data_can_be_learnt_from(capsys):
 
 def test_a_level_is_shared_out_among_its_policies(capsys, monkeypatch):
     config = fastrl.SAC(actor_hidden=(4,))
-    actors = jax.vmap(lambda key: policy.actor_init(key, config, 1, 1))(jax.random.split(jax.random.key(0), 3))
+    actors = jax.vmap(lambda key: parts.gaussian(config, fastrl.Spec("b", 1, 1, 1)).init(key, 1))(
+        jax.random.split(jax.random.key(0), 3)
+    )
     snapshots = tuple(behaviours.Snapshot(age, mean, 0.0) for age, mean in enumerate((0.0, 3.0, 9.0)))
     ours = behaviours.Behaviour("probe-truncation", 1, 1, config, actors, snapshots)
     monkeypatch.setattr(behaviours, "find", lambda env: ours)

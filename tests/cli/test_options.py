@@ -4,8 +4,9 @@ from typing import Literal
 import pytest
 
 from fastrl.cli.options import Parser, add_options, given, parse_value
-from fastrl.config import ALGORITHMS, RunOptions, option
+from fastrl.config import RunOptions, option
 from fastrl.errors import UserError
+from fastrl.methods import ALGORITHMS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,7 +92,7 @@ def test_help_shows_meaning_and_default(parser):
     text = " ".join(parser.format_help().split())
     assert "--hidden N,N,.. layers (default: 8,8)" in text and "100% of it (default: 0.5)" in text
     assert "--kind {a,b} which (default: a)" in text and "(default: true)" in text
-    assert text.count("(default:") == 6
+    assert text.count("(default:") == 7 and "as --on false" in text
 
 
 def test_every_option_of_every_algorithm_can_be_read_back_from_its_help():

@@ -55,7 +55,7 @@ def test_a_full_disk_is_one_line(words):
 def test_what_an_encoding_lacks_is_escaped():
     code, out, error = run(["run", "läufe"], PYTHONIOENCODING="ascii")
     assert (code, out) == (2, "") and error.startswith("fastrl: unknown recipe 'l\\xe4ufe'")
-    script = "from fastrl import streams; streams.prepare(); print('λ', 'a\\udcff')"
+    script = "from fastrl.cli import output; output.prepare(); print('λ', 'a\\udcff')"
     environment = os.environ | {"PYTHONIOENCODING": "ascii"}
     assert subprocess.check_output([sys.executable, "-c", script], env=environment) == b"\\u03bb a\\udcff\n"
 

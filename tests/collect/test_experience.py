@@ -22,7 +22,7 @@ def saved(path, environments, capacity, prefilled, steps, phase=1):
 
     def rows(lane, step, seed):
         obs = np.array([1000 * lane + step + (step // 4) * 100, seed], np.float32)  # jumps between episodes
-        return Transition(obs, np.zeros(1), (lane + step) * SCALE + BIAS, 1.0, obs + np.float32([1, 0]), 0.0)
+        return Transition(obs, np.zeros(1), (lane + step) * SCALE + BIAS, 1.0, obs + np.float32([1, 0]), 0.0, 0.0)
 
     def insert(ring, written):
         packed = [[np.asarray(replay.pack(_arrays(rows(*w, seed)))) for w in written] for seed in range(2)]
@@ -34,7 +34,7 @@ def saved(path, environments, capacity, prefilled, steps, phase=1):
         ring = insert(ring, [(lane, step) for lane in range(environments)])
     carry = {"ring": ring, "seeds": {"env": {"obs": jnp.zeros((2, environments, 2))}}, "step": jnp.int32(steps)}
     Checkpoints(path / "checkpoints").save(steps, carry, {"phase": phase})
-    phases = [{"steps": 7, "offline_ratio": 1.0}, {"steps": 10_000, "offline_ratio": 0.0}]
+    phases = [{"steps": 7, "online": False}, {"steps": 10_000, "online": True}]
     identity = {"reward_scale": SCALE, "reward_bias": BIAS, "num_envs": environments, "phases": phases}
     write_json(path / "config.json", {"identity": identity})
     return path

@@ -5,18 +5,19 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from fastrl.algorithms import parts
 from fastrl.collect import levels as behaviours
 from fastrl.collect.levels import Behaviour, Snapshot
-from fastrl.config import SAC
 from fastrl.envs import registry
-from fastrl.networks import policy
-from fastrl.types import UserError
+from fastrl.methods import SAC
+from fastrl.types import Spec, UserError
 
 CONFIG = SAC(actor_hidden=(4,))
+SPEC = Spec("made-up", 2, 1, 1)
 
 
 def made(means):
-    actors = [policy.actor_init(jax.random.key(i), CONFIG, 2, 1) for i in range(len(means))]
+    actors = [parts.gaussian(CONFIG, SPEC).init(jax.random.key(i), 2) for i in range(len(means))]
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *actors)
     snapshots = tuple(Snapshot(10 * i, mean, 1.0) for i, mean in enumerate(means))
     return Behaviour("task", 2, 1, CONFIG, stacked, snapshots)
@@ -40,12 +41,12 @@ def test_a_file_gives_back_what_was_saved(tmp_path):
 def test_copies_are_shared_out_among_the_snapshots():
     behaviour, obs = made([0.0, 1.0, 2.0]), jnp.ones((4, 2))
     quiet = dataclasses.replace(CONFIG, std="fixed", fixed_std=1e-5)
-    actors = dataclasses.replace(behaviour.actors, std=None)
+    actors = {name: leaves for name, leaves in behaviour.actors.items() if name != "spread"}
     behaviour = dataclasses.replace(behaviour, config=quiet, actors=actors)
     actions = np.asarray(behaviour.sampler([2, 0])(obs, jax.random.key(0)))
     for row, snapshot in enumerate((2, 0, 2, 0)):
         actor = jax.tree.map(lambda leaf, k=snapshot: leaf[k], actors)
-        alone = policy.choose(actor, quiet, obs[:1], jax.random.key(1), False)
+        alone = parts.gaussian(quiet, SPEC).act(actor, obs[:1], jax.random.key(1), False)
         np.testing.assert_allclose(actions[row], alone[0], atol=1e-4)
 
 

@@ -5,7 +5,7 @@ import mujoco
 import numpy as np
 import pytest
 
-from fastrl.collect import walkers as commute
+from fastrl.collect import walkers
 from fastrl.collect.collect import collect
 from fastrl.data import datasets, export, rules
 from fastrl.envs.antmaze import MAZES, compile_ant
@@ -27,15 +27,18 @@ def steer(qpos, qvel, direction, key):
     return jnp.concatenate([direction, jnp.zeros(6)])
 
 
+STEERED = walkers.antmaze(steer, noise=0.0)
+
+
 @pytest.fixture(scope="module")
 def slide(quick):
     """`collect` with that ant instead of MuJoCo's."""
 
-    def run(name, steps=STEPS, horizon=HORIZON, copies=COPIES, noise=0.0, walk=steer, **more):
-        arguments = {"steps": steps, "copies": copies, "noise": noise, "walk": walk, "options": {"horizon": horizon}}
+    def run(name, steps=STEPS, horizon=HORIZON, copies=COPIES, player=STEERED, **more):
+        arguments = {"steps": steps, "copies": copies, "options": {"horizon": horizon}}
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(Simulator, "step", sliding)
-            return collect(name, behaviour="scripted", **arguments, **more)
+            return collect(name, player, **arguments, **more)
 
     return run
 
@@ -80,7 +83,7 @@ def test_the_file_is_read_as_d4rls_and_keeps_every_step_at_the_goal_terminal(uma
 
 def test_goals_are_reached_within_free_cells_by_the_shortest_way(slide):
     rows = slide("antmaze-medium-diverse", steps=6000, horizon=200, copies=30)
-    assert commute.reached(rows, 0.5) == 1.0
+    assert walkers.reached(rows, 0.5) == 1.0
     places = rows["next_observations"][:, :2].reshape(30, 200, 2)
     goals = rows["infos/goal"].reshape(30, 200, 2)
     assert (goals == goals[:, :1]).all()
@@ -116,7 +119,7 @@ def test_kinds_differ_in_starts_and_goals(slide, name, starts, goals):
 
 
 def test_ultras_goals_are_free_cells():
-    starts, goals = commute.ends_of("antmaze-ultra-play", MAZES["ultra"])
+    starts, goals = walkers.ends_of("antmaze-ultra-play", MAZES["ultra"])
     assert len(starts) == len(MAZES["ultra"].free) and len(set(goals.tolist())) == 21
 
 
@@ -126,7 +129,7 @@ def test_a_seed_is_a_data_set_and_noise_is_added(slide, umaze):
         np.testing.assert_array_equal(again[field], column)
     other = slide("antmaze-umaze", seed=2)
     assert not np.array_equal(other["observations"], umaze["observations"])
-    noisy = slide("antmaze-umaze", noise=None, walk=lambda qpos, qvel, direction, key: jnp.ones(8))["actions"]
+    noisy = slide("antmaze-umaze", player=walkers.antmaze(lambda qpos, qvel, direction, key: jnp.ones(8)))["actions"]
     assert noisy.max() == 1 and 0.45 < (noisy == 1).mean() < 0.55
     assert abs(np.std(np.r_[noisy[noisy < 1], 2 - noisy[noisy < 1]]) - 0.2) < 0.01
 
@@ -139,16 +142,16 @@ def test_the_share_of_episodes_that_reached_their_goal():
         "infos/goal": goals,
         "timeouts": np.array([False, False, True, True, True, False]),
     }
-    assert commute.reached(arrays, 0.5) == pytest.approx(2 / 3)
-    assert commute.reached(arrays, 0.3) == pytest.approx(1 / 3)
-    assert commute.reached(arrays, 1.0) == 1.0
+    assert walkers.reached(arrays, 0.5) == pytest.approx(2 / 3)
+    assert walkers.reached(arrays, 0.3) == pytest.approx(1 / 3)
+    assert walkers.reached(arrays, 1.0) == 1.0
 
 
 def test_bad_requests_are_answered():
-    with pytest.raises(UserError, match="without a policy that walks: give walk"):
-        collect("antmaze-umaze", steps=10, behaviour="scripted")
+    with pytest.raises(UserError, match="probe-constant is no AntMaze"):
+        collect("probe-constant", STEERED, steps=10)
     with pytest.raises(UserError, match="leave out the option physics='gymnasium'"):
-        collect("antmaze-umaze", steps=10, behaviour="scripted", walk=steer, options={"physics": "gymnasium"})
+        collect("antmaze-umaze", STEERED, steps=10, options={"physics": "gymnasium"})
 
 
 @pytest.mark.slow
@@ -156,9 +159,7 @@ def test_the_true_ants_rows_are_cs_steps(quick):
     def stagger(qpos, qvel, direction, key):
         return 0.5 * jnp.ones(8) * direction[0] + 0.1 * qvel[6:]
 
-    rows = collect(
-        "antmaze-umaze-diverse", steps=20, behaviour="scripted", walk=stagger, copies=2, options={"horizon": 6}
-    )
+    rows = collect("antmaze-umaze-diverse", walkers.antmaze(stagger), steps=20, copies=2, options={"horizon": 6})
     np.testing.assert_array_equal(np.flatnonzero(rows["timeouts"]), [5, 9, 15, 19])
     model = compile_ant(MAZES["umaze"], "d4rl")
     model.opt.iterations, model.opt.ls_iterations = 100, 50

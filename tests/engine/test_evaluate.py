@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fastrl.engine import evaluate, seeds
+from fastrl.engine import evaluate, streams
 from fastrl.envs import TimeLimit, make
 from fastrl.types import Algorithm, Spec, Step
 
@@ -42,7 +42,10 @@ class Lottery:
 def played(quick):
     program = jax.jit(evaluate.program(TimeLimit(Lottery(), 3), CONSTANT, 50, False))
     agents = jnp.array([0.0, 0.5])
-    return [program(agents, seeds.keys(key, 2), jnp.int32(index)) for key, index in ((0, 0), (0, 0), (0, 1), (1, 0))]
+    return [
+        program(agents, streams.seeds(key, 2), jnp.int32(0), jnp.int32(index))
+        for key, index in ((0, 0), (0, 0), (0, 1), (1, 0))
+    ]
 
 
 def test_returns_are_raw_and_stop_at_the_end_of_each_episode(played):
@@ -63,13 +66,13 @@ def test_streams_belong_to_seed_and_evaluation(played):
 
 def test_side_by_side_plays_the_same_episodes(played):
     program = evaluate.program(TimeLimit(Lottery(), 3), CONSTANT, 50, True)
-    result = jax.jit(program)(jnp.array([0.0, 0.5]), seeds.keys(0, 2), jnp.int32(0))
+    result = jax.jit(program)(jnp.array([0.0, 0.5]), streams.seeds(0, 2), jnp.int32(0), jnp.int32(0))
     np.testing.assert_array_equal(result.length, played[0].length)
 
 
 def test_a_probes_known_return():
     program = jax.jit(evaluate.program(make("probe-action"), CONSTANT, 3, False))
-    result = program(jnp.array([0.5, 0.0]), seeds.keys(0, 2), jnp.int32(0))
+    result = program(jnp.array([0.5, 0.0]), streams.seeds(0, 2), jnp.int32(0), jnp.int32(0))
     np.testing.assert_allclose(result.episode_return, [[0.0] * 3, [-0.25] * 3], atol=1e-6)
 
 
@@ -87,7 +90,7 @@ def test_the_last_reward_is_that_of_each_episodes_end():
             return (left, jnp.zeros(())), obs
 
     program = jax.jit(evaluate.program(TimeLimit(Counter(), 3), CONSTANT, 20, False))
-    result = program(jnp.array([0.0]), seeds.keys(0, 1), jnp.int32(0))
+    result = program(jnp.array([0.0]), streams.seeds(0, 1), jnp.int32(0), jnp.int32(0))
     assert set(np.unique(result.length)) == {1, 2, 3}
     np.testing.assert_array_equal(result.last_reward, result.length)
 

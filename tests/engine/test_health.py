@@ -130,7 +130,7 @@ def test_frozen_at_the_last_good_update_whatever_the_chunk_and_across_a_resume(p
     again = execute(stopped, tmp_path / "cut")
     assert manifest.total(again.carry) == manifest.total(reference.carry)
     assert (tmp_path / "cut/metrics.jsonl").read_bytes() == (tmp_path / "whole/metrics.jsonl").read_bytes()
-    identity = {"phases": [{"steps": 20, "offline_ratio": 0.0}, {"steps": 40, "offline_ratio": 0.0}], "num_envs": 1}
+    identity = {"phases": [{"steps": 20, "online": True}, {"steps": 40, "online": True}], "num_envs": 1}
     config = {"format": 1, "identity": {**identity, "reward_bias": 0.0, "reward_scale": 1.0}}
     (tmp_path / "whole/config.json").write_text(json.dumps(config))
     told = []
@@ -169,7 +169,8 @@ def test_a_frozen_seed_is_what_it_was_before(plan_of, driver_of, leaves_of):
     driver = driver_of(plan_of("sac", "probe-action", warmup=10, steps=40))
     carry = driver._phase(0, driver._enter(0, None))
     carry = driver._enter(1, carry)
-    huge = jax.tree.map(lambda x: x.at[1].set(3e38), carry.seeds.agent.critic)
+    critic = carry.seeds.agent.critic
+    huge = dataclasses.replace(critic, params=jax.tree.map(lambda x: x.at[1].set(3e38), critic.params))
     agent = dataclasses.replace(carry.seeds.agent, critic=huge)
     carry = dataclasses.replace(carry, seeds=dataclasses.replace(carry.seeds, agent=agent))
     before = leaves_of(carry.seeds.agent)

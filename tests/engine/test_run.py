@@ -86,7 +86,7 @@ def test_a_run_whose_first_save_was_cut_short_starts_again(plan_of, execute, tmp
 
 def test_evaluations_are_where_they_should_be(plan_of, driver_of):
     driver = driver_of(plan_of("wsrl", eval_every=10, pretrain_steps=25, steps=50, warmup=25))
-    assert driver.log_every == 1
+    assert driver._log_every(driver.plan.phases[0]) == 1
     found = [
         (phase.name, done)
         for number, phase in enumerate(driver.plan.phases)
@@ -109,8 +109,8 @@ def test_nothing_crosses_to_the_host_within_a_chunk(plan_of, driver_of):
 def test_the_data_is_uploaded_once_scaled_and_biased_once(plan_of):
     plan = plan_of("calql", reward_scale=10.0, reward_bias=-5.0, discount=0.5)
     rows = upload(plan)
-    assert rows.shape == (40, 6) and (np.asarray(rows[:, -3]) == 5).all()  # raw 1
-    np.testing.assert_allclose(rows[3:5, -1], [5 + 0.5 * 5, 5])  # returns of the scaled reward
+    assert rows.shape == (40, 7) and (np.asarray(rows[:, -4]) == 5).all()  # raw 1
+    np.testing.assert_allclose(rows[3:5, -2], [5 + 0.5 * 5, 5])  # returns of the scaled reward
     assert upload(plan_of("wsrl", pretrain_steps=20, retention="none")) is not None
     assert upload(plan_of("sac")) is None
 

@@ -6,16 +6,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fastrl.engine import health, scan
+from fastrl.config import Options
+from fastrl.engine import scan, streams
 from fastrl.engine.enter import template
-from fastrl.engine.phase import Phase, SeedState
+from fastrl.engine.phase import Phase
 from fastrl.engine.rollout import Task
 from fastrl.engine.run import Driver, upload
 from fastrl.envs import TimeLimit, make
 from fastrl.envs.probe import Probe
-from fastrl.replay import episodes
+from fastrl.replay import draws, episodes
 from fastrl.replay import ring as replay
-from fastrl.types import Algorithm, Spec
+from fastrl.types import Algorithm, Spec, Transition
 
 pytestmark = pytest.mark.usefixtures("quick")
 
@@ -28,9 +29,9 @@ def test_every_step_phase_and_stream_has_a_key_of_its_own(key):
         for seed in range(2)
         for phase in range(3)
         for step in range(5)
-        for k in scan.step_keys(jax.random.clone(jax.random.fold_in(key, seed)), phase, jnp.int32(step))
+        for k in streams.step(jax.random.clone(jax.random.fold_in(key, seed)), phase, jnp.int32(step))
     ]
-    assert len(set(found)) == len(found) == 2 * 3 * 5 * 4
+    assert len(set(found)) == len(found) == 2 * 3 * 5 * 3
 
 
 def test_sums_start_anew_at_every_row_of_the_log():
@@ -40,12 +41,6 @@ def test_sums_start_anew_at_every_row_of_the_log():
         totals = scan.add(totals, {"x": jnp.array([1.0, 10.0]) * step}, jnp.int32(step), log_every=3)
         seen.append(totals["x"].tolist())
     assert seen[2] == [3.0, 30.0] and seen[3] == [3.0, 30.0] and seen[5] == [12.0, 120.0]
-
-
-def learning(**changes):
-    return Phase(
-        "x", **{"algorithm": None, "config": None, "steps": 1, "updates": 2, "utd": 3, "batch_size": 8, **changes}
-    )
 
 
 def marked_ring(seeds=2, rows=6, capacity=10):
@@ -59,11 +54,10 @@ def marked_ring(seeds=2, rows=6, capacity=10):
 
 @pytest.mark.parametrize(("ratio", "offline"), [(0.0, 0), (0.25, 2), (0.5, 4), (1.0, 8)])
 def test_every_minibatch_has_the_exact_number_of_offline_rows(key, ratio, offline):
-    ring, data = marked_ring(), jnp.full((7, 6), -1.0)
-    keys = tuple(jax.random.split(k, 2) for k in jax.random.split(key, 4))
-    block = SeedState(None, None, None, {}, health.start(2))
-    rows = scan.minibatches(learning(offline_ratio=ratio), ring, data, block, keys, jnp.int32(0))
-    assert rows.shape == (2, 6, 8, 6) and np.isfinite(rows).all()
+    draw = draws.DATA if ratio == 1 else draws.mixed(draws.UNIFORM, ratio)
+    stock = draws.Stock(marked_ring(), jnp.full((7, 7), -1.0), jnp.int32(0))
+    rows = draw.take(stock, None, jax.random.split(key, 2), 6, 8)
+    assert rows.shape == (2, 6, 8, 7) and np.isfinite(rows).all()
     np.testing.assert_array_equal((rows[..., 0] == -1).sum(-1), np.full((2, 6), offline))
     for seed in range(2):  # online rows are the seed's own
         own = np.asarray(rows[seed, ..., 0])
@@ -73,25 +67,44 @@ def test_every_minibatch_has_the_exact_number_of_offline_rows(key, ratio, offlin
 
 
 def test_rows_of_open_episodes_wait(key):
-    block = SeedState(
-        None, None, episodes.OpenEpisodes(jnp.zeros((2, 1, 5)), jnp.array([[2], [0]])), {}, health.start(2)
-    )
-    keys = tuple(jax.random.split(k, 2) for k in jax.random.split(key, 4))
-    rows = scan.minibatches(learning(updates=8), marked_ring(), None, block, keys, jnp.int32(0))
+    memory = episodes.OpenEpisodes(jnp.zeros((2, 1, 5)), jnp.array([[2], [0]]))
+    stock = draws.Stock(marked_ring(), None, jnp.int32(0))
+    rows = draws.finished(0.9, None).take(stock, memory, jax.random.split(key, 2), 24, 8)
     assert set(np.unique(rows[0])) == {0, 1, 2, 3}
     assert set(np.unique(rows[1])) == {100, 101, 102, 103, 104, 105}
 
 
-def test_updates_follow_each_other_each_on_rows_of_its_own(key):
-    def update(state, batches, key):
-        del key
-        return state * 10 + batches.reward.mean(), {"first": batches.reward[0, 0]}
+def test_the_newest_rows_come_in_their_order(key):
+    ring = dataclasses.replace(marked_ring(rows=10), pointer=jnp.int32(3))  # the newest is row 2, before it 1, 0, 9, 8
+    stock = draws.Stock(ring, None, jnp.int32(0))
+    rows = draws.newest(length=3, copies=2).take(stock, None, jax.random.split(key, 2), 1, 1)
+    np.testing.assert_array_equal(rows[0, ..., 0], [[7, 8], [9, 0], [1, 2]])
+    np.testing.assert_array_equal(rows[1, ..., 0], [[107, 108], [109, 100], [101, 102]])
 
-    phase = learning(updates=3, utd=2, batch_size=1, algorithm=Algorithm(None, None, update))
-    rows = jnp.zeros((6, 1, 6)).at[:, 0, -3].set(jnp.array([1.0, 1, 2, 4, 5, 9]))
-    state, metrics = scan.learn(phase, Task(None, SPEC), jnp.float32(0), rows, key)
+
+@dataclasses.dataclass(frozen=True)
+class Counted(Options):
+    """Its state is a number that each call of its update is appended to."""
+
+    def build(self, spec):
+        def update(state, batches, key, clock):
+            del key
+            state = state * 10 + batches.reward.mean()
+            return state, {"first": batches.reward[0, 0], "call": clock.call * 1.0, "step": clock.step * 1.0}
+
+        return Algorithm(None, None, update)
+
+
+def test_updates_follow_each_other_each_on_rows_of_its_own_and_the_clock_counts_them(key):
+    phase = Phase("x", Counted(), SPEC, 1, updates=3, utd=2, batch_size=1)
+    reward = jnp.array([1.0, 1, 2, 4, 5, 9])[:, None]
+    vector = jnp.zeros((6, 1, 1))
+    rows = replay.pack(Transition(vector, vector, reward, reward, vector, reward, reward))
+    program = scan.Program(phase, Task(None, SPEC), 0, 4)
+    state, metrics = scan.learn(program, jnp.float32(0), {}, rows, key, jnp.int32(7))
     assert float(state) == 137.0  # ((1) * 10 + 3) * 10 + 7
     assert float(metrics["first"]) == pytest.approx((1 + 2 + 5) / 3)
+    assert float(metrics["call"]) == 22.0 and float(metrics["step"]) == 7.0  # calls 21, 22, 23
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -134,7 +147,7 @@ def test_one_trace_a_program_and_one_program_a_phase(plan_of, execute, monkeypat
 
 
 def lowered(plan, number, length=10):
-    program = scan.chunk(plan.phases[number], number, plan.task, length, 10, plan.side_by_side)
+    program = scan.chunk(plan, number, length, 10)
     data = upload(plan)
     return jax.jit(program, donate_argnums=0).lower(template(plan, number, data), data)
 
@@ -165,8 +178,8 @@ def test_the_ring_is_written_in_place_and_nothing_leaves_the_device(plan_of, mod
     with jax.debug_key_reuse(mode == "sequential"):  # a false alarm of the checker under vmap: see test_seeds
         program = lowered(plan, 1).compile()
     text, memory = program.as_text(), program.memory_analysis()
-    shape = f"f32[{plan.seeds},{capacity},6]"
-    ring = plan.seeds * capacity * 6 * 4
+    shape = f"f32[{plan.seeds},{capacity},7]"
+    ring = plan.seeds * capacity * 7 * 4
     assert shape in text
     assert not re.findall(rf"= {re.escape(shape)}\S* (?:copy|select|concatenate|scatter|pad)\(", text)
     assert memory.alias_size_in_bytes >= ring
@@ -191,6 +204,7 @@ def test_a_truncated_row_bootstraps_from_its_true_final_observation(plan_of, exe
     np.testing.assert_allclose(rows.obs[..., 0], time / 100)
     np.testing.assert_allclose(rows.next_obs[..., 0], (time + 1) / 100)
     assert (rows.mask == 1).all()
+    np.testing.assert_array_equal(rows.last, time == 4)
     np.testing.assert_allclose(rows.reward, time * 10.0 - 5.0)  # scaled and biased once
     assert (np.abs(rows.action) < 1).all() and len(np.unique(rows.action)) == 40
 
@@ -207,5 +221,5 @@ def test_a_terminated_row_does_not_bootstrap(plan_of, execute, probe_data):
     log = [row for row in outcome.rows if row["kind"] == "train"]
     assert all(row["rollout/return"] == [5.0, 5.0] and row["rollout/length"] == [5.0, 5.0] for row in log)
     offline = upload(dataclasses.replace(plan, dataset=probe_data("probe-termination")))
-    np.testing.assert_array_equal(offline[:, -3], np.full(40, 5.0))
-    np.testing.assert_array_equal(offline[:, -2], np.arange(40) % 5 != 4)
+    np.testing.assert_array_equal(offline[:, -4], np.full(40, 5.0))
+    np.testing.assert_array_equal(offline[:, -3], np.arange(40) % 5 != 4)

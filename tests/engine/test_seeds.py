@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fastrl.engine import seeds
+from fastrl.engine import seeds, streams
 
 pytestmark = pytest.mark.usefixtures("quick")
 
@@ -15,10 +15,10 @@ def data_of(keys):
 
 
 def test_a_key_does_not_depend_on_how_many_there_are():
-    few, many = data_of(seeds.keys(7, 4)), data_of(seeds.keys(7, 8))
+    few, many = data_of(streams.seeds(7, 4)), data_of(streams.seeds(7, 8))
     np.testing.assert_array_equal(few, many[:4])
     assert len(np.unique(many, axis=0)) == 8
-    assert not (data_of(seeds.keys(8, 4)) == few).all(1).any()
+    assert not (data_of(streams.seeds(8, 4)) == few).all(1).any()
 
 
 def test_the_modes():

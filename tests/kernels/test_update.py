@@ -13,17 +13,16 @@ def arrays(shape):
     return param, grad, first, second**2, target
 
 
+@pytest.mark.parametrize("eps", [update.EPS, 1e-3])
 @pytest.mark.parametrize("shape", [(), (3, 5), (10, 23, 16)])
-def test_the_three_forms_agree(shape):
+def test_both_forms_agree(shape, eps):
     scalars = update.Scalars(*map(jnp.float32, (3e-4, 0.19, 0.002, 0.1, 0.005)))
     inputs = arrays(shape)
-    expected = update.adam_polyak_reference(*inputs, scalars)
-    fused = update.adam_polyak(*inputs, scalars)
-    pallas = update.adam_polyak_pallas(*inputs, scalars, rows=8, interpret=True)
-    for name, want, got, kernel in zip(update.Updated._fields, expected, fused, pallas):
-        assert got.shape == kernel.shape == shape
+    expected = update.adam_polyak_reference(*inputs, scalars, eps)
+    fused = update.adam_polyak(*inputs, scalars, eps)
+    for name, want, got in zip(update.Updated._fields, expected, fused):
+        assert got.shape == shape
         np.testing.assert_allclose(got, want, rtol=2e-6, atol=1e-6, err_msg=name)
-        np.testing.assert_allclose(kernel, want, rtol=2e-6, atol=1e-6, err_msg=name)
 
 
 def test_two_steps_are_optax_adamw_and_its_incremental_update():

@@ -7,7 +7,7 @@ import pytest
 
 from fastrl import envs, presets
 from fastrl.agent import Agent
-from fastrl.config import ALGORITHMS, IQL, SAC, CalQL
+from fastrl.methods import ALGORITHMS, IQL, SAC, CalQL
 from fastrl.planning import checks
 from fastrl.types import UserError
 
@@ -19,6 +19,11 @@ OTHERS = {  # an option of an algorithm that each recipe lacks
     "iql": "gap",
     "rlpd": "cql_actions",
     "sac": "warmup_steps",
+    "td3": "q_weight",
+    "ppo": "auxiliary_weight",
+    "o2sac": "distance_limit",
+    "o2td3": "value_lr",
+    "o2ppo": "constraint_end",
 }
 
 
@@ -89,4 +94,4 @@ def test_every_option_of_an_algorithm_is_some_algorithms_own():
 def _offline(config):
     from fastrl.engine.phase import Phase
 
-    return Phase("pretrain", None, config, 5, behaviour="none")
+    return Phase("pretrain", config, None, 5)

@@ -6,9 +6,10 @@ import pytest
 
 from fastrl import envs
 from fastrl.agent import Agent
-from fastrl.config import SAC, CalQL
 from fastrl.data.datasets import Dataset
+from fastrl.methods import SAC, CalQL
 from fastrl.planning import plan as plans
+from fastrl.planning import request as requests
 from fastrl.recipes import names
 from fastrl.types import UserError
 
@@ -22,8 +23,8 @@ def test_wsrl_is_three_phases_and_the_data_is_for_the_first_only(plan_of):
     assert phases(plan) == [("pretrain", 20), ("warmup", 20), ("finetune", 20)]
     offline, warmup, finetune = plan.phases
     assert (offline.offline_ratio, offline.online, offline.updates) == (1.0, False, 1)
-    assert (warmup.updates, warmup.offline_ratio, warmup.append) == (0, 0.0, False)
-    assert (finetune.updates, finetune.utd, finetune.offline_ratio, finetune.append) == (1, 2, 0.0, False)
+    assert (warmup.updates, warmup.offline_ratio, warmup.fill) == (0, 0.0, False)
+    assert (finetune.updates, finetune.utd, finetune.offline_ratio, finetune.fill) == (1, 2, 0.0, False)
     assert type(offline.config) is CalQL and type(finetune.config) is SAC
     assert plan.capacity == 40 and plan.dataset.rows == 40
 
@@ -50,7 +51,7 @@ def test_the_warmup_is_at_least_what_the_first_update_needs(plan_of):
 )
 def test_retention(plan_of, recipe, options, ratio, append):
     plan = plan_of(recipe, **options)
-    assert (plan.phases[-1].offline_ratio, plan.phases[-1].append) == (ratio, append)
+    assert (plan.phases[-1].offline_ratio, plan.phases[-1].fill) == (ratio, append)
     assert plan.capacity == 40 + 40 * append
     assert (plan.dataset is None) == (recipe == "sac")
 
@@ -73,8 +74,8 @@ def test_the_rule_of_the_domain_is_applied_to_the_dataset():
     rows = np.zeros((4, 1))
     data = Dataset.from_arrays(rows, rows, [1, 4, 4, 2], np.ones(4), rows)
     spec = dataclasses.replace(envs.make("probe-truncation").spec, domain="kitchen")
-    assert plans._load(data, spec).mask.tolist() == [1, 0, 0, 1]
-    assert plans._load(data, None) is data
+    assert requests.load(data, spec).mask.tolist() == [1, 0, 0, 1]
+    assert requests.load(data, None) is data
 
 
 def test_the_order_of_a_dict_observation_is_part_of_the_identity(identity_of, probe_data):
@@ -91,7 +92,7 @@ def test_the_order_of_a_dict_observation_is_part_of_the_identity(identity_of, pr
         (("wsrl", "probe-truncation", other_task()), {}, r"other.hdf5: observations have size 3 .* another task"),
         (("sac",), {"utd": 0}, "--utd must be above 0, not 0"),
         (("sac",), {"batch_size": -1}, "--batch-size must be above 0, not -1"),
-        (("sac",), {"subset_size": 3}, "subset_size is 3 but num_critics is 2"),
+        (("sac",), {"subset_size": 3}, "--subset-size 3 is more than --num-critics 2"),
         (("sac",), {"discount": 1.5}, "--discount must be between 0 and 1"),
         (("sac",), {"critic_lr": 0.0}, "--critic-lr must be above 0"),
         (("cql",), {"offline_ratio": 0.5, "retention": "append"}, "--offline-ratio needs --retention mixed"),
@@ -142,13 +143,13 @@ def test_a_start_replaces_the_offline_phase_and_is_part_of_the_identity(plan_of,
 
 
 def test_options_are_split_by_where_they_belong():
-    run, algorithm = plans.split_options({"seeds": 2, "utd": 7, "expectile": 0.9})
+    run, algorithm = requests.split_options({"seeds": 2, "utd": 7, "expectile": 0.9})
     assert run.seeds == 2 and algorithm == {"utd": 7, "expectile": 0.9}
 
 
 def test_a_simulator_may_be_given_more_time_on_resume():
-    options, overrides = plans.split_options({"steps": 6000})
-    asked = plans.Request("sac", names.find("sac"), "gymnasium:Pendulum-v1", options=options, overrides=overrides)
+    options, overrides = requests.split_options({"steps": 6000})
+    asked = requests.Request("sac", names.find("sac"), "gymnasium:Pendulum-v1", options=options, overrides=overrides)
     found = [
         plans.make(dataclasses.replace(asked, env_options=given))[1]["env_options"]
         for given in ({"g": 9.0}, {"g": 9.0, "timeout": 5.0})

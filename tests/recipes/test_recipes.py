@@ -41,7 +41,7 @@ def test_each_phase_changes_what_it_should_and_nothing_else(case, plan_of, walk)
         assert before.keys() == after.keys()
     if "pretrain" in seen:
         before, after = seen["pretrain"]
-        assert not any(path.startswith(("ring", "seeds.env", "seeds.open")) for path in after)
+        assert not any(path.startswith(("ring", "seeds.env", "seeds.draw")) for path in after)
         learnt = changed(before, after, "seeds.agent.")
         assert any(".actor." in path for path in learnt) and any(".critic." in path for path in learnt)
         assert same_agent(after, seen["warmup"][0])  # everything both agents have is kept at the switch
@@ -62,7 +62,7 @@ def test_each_phase_changes_what_it_should_and_nothing_else(case, plan_of, walk)
 
 def the_ring_holds_what_was_kept(plan, start, end):
     """Offline rows only with retention `append`; the rest are the environment's own steps."""
-    kept = 40 if plan.phases[-1].append else 0
+    kept = 40 if plan.phases[-1].fill else 0
     assert start["ring.size"] == kept and end["ring.size"] == kept + 40
     if kept:
         for rows in end["ring.rows"]:
@@ -70,7 +70,7 @@ def the_ring_holds_what_was_kept(plan, start, end):
     rows = replay.unpack(end["ring.rows"][:, kept:], 1, 1)
     assert (np.abs(rows.action) < 1).all() and (rows.reward == 1).all() and (rows.mask == 1).all()
     returns = np.broadcast_to((1 - 0.99 ** (5 - np.arange(40) % 5)) / (1 - 0.99), (2, 40))
-    calibrated = plan.phases[-1].returns
+    calibrated = plan.phases[-1].config.needs_returns
     np.testing.assert_allclose(rows.mc_return, returns if calibrated else 0 * returns, rtol=1e-5)
 
 

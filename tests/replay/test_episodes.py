@@ -56,7 +56,7 @@ def played(lanes, capacity, prefilled, failure, together, steps=30):
     playing = jax.tree.map(lambda x: jnp.zeros((SEEDS, *x.shape), x.dtype), episodes.start(lanes, HORIZON))
     if prefilled:
         rows = np.zeros((SEEDS, prefilled, replay.width(1, 1)), "f")
-        rows[..., 0], rows[..., -1] = np.arange(prefilled), UNKNOWN
+        rows[..., 0], rows[..., replay.MC_RETURN] = np.arange(prefilled), UNKNOWN
         ring = advance(insert(ring, rows), prefilled)
     for _ in range(steps):
         number = len(models[0].rows) + np.arange(lanes)
@@ -64,8 +64,8 @@ def played(lanes, capacity, prefilled, failure, together, steps=30):
         terminated = rng.random((SEEDS, lanes)) < 0.15
         truncated = np.asarray(playing.length) == HORIZON - 1
         rows = np.zeros((SEEDS, lanes, replay.width(1, 1)), "f")
-        rows[..., 0], rows[..., -3], rows[..., -2] = number, reward, 1 - terminated
-        playing, returns, age = push(playing, reward, rows[..., -2], jnp.array(terminated | truncated), failure)
+        rows[..., 0], rows[..., -4], rows[..., -3] = number, reward, 1 - terminated
+        playing, returns, age = push(playing, reward, rows[..., -3], jnp.array(terminated | truncated), failure)
         if together:
             ring = set_returns(insert(ring, rows), returns, age)
         else:
@@ -83,7 +83,7 @@ def compare(rows: np.ndarray, size: int, model: Model) -> None:
     """Every row in the ring holds its own return, 0 while its episode is open."""
     want = {row[0]: row[2] for row in model.rows[-size:]}
     assert set(rows[:size, 0]) == set(want)
-    for number, value in zip(rows[:size, 0], rows[:size, -1]):
+    for number, value in zip(rows[:size, 0], rows[:size, replay.MC_RETURN]):
         np.testing.assert_allclose(value, want[number] or 0.0, rtol=1e-5)
 
 

@@ -43,7 +43,7 @@ def filled(count: int) -> replay.Ring:
 @pytest.mark.parametrize("lead", [(), (5,), (2, 3)])
 def test_pack_and_unpack_are_inverse(lead: tuple[int, ...]) -> None:
     rng = np.random.default_rng(0)
-    shapes = {"obs": (4,), "action": (2,), "reward": (), "mask": (), "next_obs": (4,), "mc_return": ()}
+    shapes = {"obs": (4,), "action": (2,), "reward": (), "mask": (), "next_obs": (4,), "mc_return": (), "last": ()}
     fields = {k: jnp.array(rng.normal(size=lead + s), jnp.float32) for k, s in shapes.items()}
     rows = replay.pack(Transition(**fields))
     assert rows.shape == (*lead, replay.width(4, 2))

@@ -279,7 +279,7 @@ KILLED = """
 import itertools, sys, jax, jax.numpy as jnp
 jax.config.update("jax_num_cpu_devices", 4)
 from fastrl.runs.checkpoint import Checkpoints
-from fastrl.engine import manifest
+from fastrl.runs import manifest
 mesh = jax.make_mesh((4,), ("seed",), axis_types=(jax.sharding.AxisType.Auto,))
 rows = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("seed"))
 checkpoints = Checkpoints(sys.argv[1])

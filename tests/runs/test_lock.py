@@ -13,7 +13,7 @@ from fastrl.types import UserError
 HOLDER = """
 import sys, time
 from pathlib import Path
-from fastrl.engine import lock
+from fastrl.runs import lock
 with lock.hold(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(600)

@@ -1,0 +1,166 @@
+"""`fastrl run`, `pretrain` and `finetune`: what their words mean, and the library's function that does it."""
+
+import itertools
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from fastrl import presets
+from fastrl.cli import datasets as datasets_cli
+from fastrl.cli import options
+from fastrl.cli.options import Parser, add_options, env_option, given, key_values, resume_option
+from fastrl.config import RunOptions
+from fastrl.errors import UserError, unknown
+from fastrl.methods import ALGORITHMS
+
+KINDS = tuple(ALGORITHMS.values())
+
+
+def prepare() -> None:
+    """Sets what must be set before jax starts, and starts it."""
+    from fastrl import launch
+
+    launch.prepare()
+    launch.start()
+
+
+def _parser(name: str, meaning: str) -> Parser:
+    return Parser(prog=f"fastrl {name}", description=meaning)
+
+
+def _task_options(parser: Parser, out: str) -> None:
+    parser.add_argument("--env", metavar="NAME", help="environment, see fastrl envs (default: none, it must be named)")
+    env_option(parser)
+    datasets_cli.dataset_options(parser)
+    parser.add_argument("--out", default=out, metavar="DIR", help=f"run folder (default: {out})")
+    resume_option(parser)
+
+
+def _common(found: Any) -> dict[str, Any]:
+    """Arguments that run, pretrain and finetune hand to the library."""
+    prepare()
+    return {
+        "env": found.env,
+        "out": found.out,
+        "resume": found.resume,
+        "env_options": key_values("--env-option", found.env_option),
+        "command": shlex.join(["fastrl", *sys.argv[1:]]),
+    }
+
+
+def _finish(out: str) -> int:
+    report = Path(out) / "report.md"
+    print(report.read_text("utf-8", "surrogateescape"), end="")
+    return 0
+
+
+def run(words: Sequence[str]) -> int:
+    """A recipe, start to end, for many seeds."""
+    parser = _parser("run", "Runs a recipe, start to end, for many seeds.")
+    parser.add_argument("recipe", metavar="RECIPE", help=f"{', '.join(presets.RECIPES)}, or MODULE:NAME")
+    _task_options(parser, "runs/RECIPE-ENV")
+    meaning = "agent that replaces the offline phase; DIR:2 is its seed 2 (default: none)"
+    parser.add_argument("--from", dest="start", metavar="DIR", help=meaning)
+    add_options(parser, "run", [RunOptions])
+    options.sweep_option(parser)
+    add_options(parser, "algorithms (each option holds for every phase that has it)", KINDS, paper=True)
+    found = parser.parse(words)
+    if found.recipe not in presets.RECIPES and ":" not in found.recipe:
+        raise unknown("recipe", found.recipe, presets.RECIPES, "fastrl recipes lists them")
+    if found.env is None:
+        raise UserError("--env is missing; name an environment (fastrl envs lists them)")
+    found.out = found.out.replace("RECIPE", found.recipe.rpartition(":")[2]).replace("ENV", found.env.replace(":", "-"))
+    grid = options.grid(found.sweep, (RunOptions, *KINDS))
+    arguments = _common(found) | given(found, (RunOptions, *KINDS))
+    from fastrl import api
+
+    task = {"dataset": datasets_cli.source(found), "start": found.start, **arguments}
+    if not grid:
+        api.run(found.recipe, **task)
+        return _finish(found.out)
+    runs = api.sweep(found.recipe, grid, **task)
+    if len(runs) == 1:
+        return _finish(found.out)
+    from fastrl.reports import report
+
+    print(report.table([run.path for run in runs if run.path is not None]))
+    return 0
+
+
+def _algorithm(parser: Parser, words: Sequence[str], default: str | None) -> tuple[Any, Any]:
+    """Parses a command whose noun is an algorithm: (what was given, its configuration).
+
+    One of yours is MODULE:NAME, its fields are options too.
+    """
+    meaning = f"{', '.join(ALGORITHMS)}, or one of yours as MODULE:NAME or FILE.py:NAME"
+    parser.add_argument("algorithm", nargs="?", default=default, metavar="ALGORITHM", help=meaning)
+    parser.add_argument("--algorithm", dest="named", metavar="NAME", help="the same, as an option (default: none)")
+    kinds = (*_own(words), *KINDS)
+    add_options(parser, "run", [RunOptions])
+    add_options(parser, "algorithm", kinds, paper=True)
+    found = parser.parse(words)
+    name = found.named or found.algorithm
+    if name is None:
+        raise UserError(f"an algorithm is missing; name one of {', '.join(ALGORITHMS)}")
+    if name not in ALGORITHMS and ":" not in name:
+        raise unknown("algorithm", name, ALGORITHMS)
+    if found.env is None:
+        raise UserError("--env is missing; name an environment (fastrl envs lists them)")
+    arguments = _common(found)
+    from fastrl import envs
+    from fastrl.planning import checks
+
+    kind = kinds[0] if ":" in name else ALGORITHMS[name]
+    checks.has(f"{parser.prog.split()[1]} {name}", [kind], given(found, kinds))
+    env = envs.make(found.env, **arguments["env_options"])
+    config = presets.configure(kind, name, presets.find(env.spec.domain), {}, given(found, kinds))
+    return (found, arguments), config
+
+
+def _own(words: Sequence[str]) -> tuple[type, ...]:
+    """The class of options that the words name by MODULE:NAME, if they do."""
+    after = [word for flag, word in itertools.pairwise(words) if flag == "--algorithm"]
+    named = next((word for word in (*after, *words[:1]) if ":" in word and not word.startswith("-")), None)
+    if named is None:
+        return ()
+    prepare()
+    from fastrl import plugins
+    from fastrl.planning import contract
+
+    return (contract.options(plugins.resolve("algorithm", named), named),)
+
+
+def pretrain(words: Sequence[str]) -> int:
+    """An offline agent on a dataset."""
+    parser = _parser("pretrain", "Trains an offline agent on a dataset; its folder is what --from takes.")
+    _task_options(parser, "runs/pretrain")
+    (found, arguments), config = _algorithm(parser, words, None)
+    if (data := datasets_cli.source(found)) is None:
+        raise UserError("--dataset is missing; name a file or a Minari dataset")
+    asked = given(found, [RunOptions])
+    if {"steps", "pretrain_steps"} <= asked.keys():
+        raise UserError("--steps and --pretrain-steps are the same here; leave one out")
+    steps = asked.pop("pretrain_steps", asked.pop("steps", None))
+    if steps is None:
+        raise UserError("--steps is missing; say how many gradient steps")
+    from fastrl import api
+
+    seeds, key = asked.pop("seeds", RunOptions().seeds), asked.pop("seed", 0)
+    api.pretrain(config, data, steps=steps, seeds=seeds, key=key, **arguments, **asked)
+    return _finish(found.out)
+
+
+def finetune(words: Sequence[str]) -> int:
+    """Online training from a pre-trained agent."""
+    parser = _parser("finetune", "Warms up with the frozen policy of --from, then trains online.")
+    _task_options(parser, "runs/finetune")
+    parser.add_argument("--from", dest="start", metavar="DIR", help="pre-trained agent (default: from scratch)")
+    (found, arguments), config = _algorithm(parser, words, "sac")
+    from fastrl import api
+
+    asked = given(found, [RunOptions])
+    data, key = datasets_cli.source(found), asked.pop("seed", 0)
+    api.finetune(config, start=found.start, dataset=data, key=key, **arguments, **asked)
+    return _finish(found.out)

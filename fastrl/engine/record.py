@@ -1,0 +1,91 @@
+"""The rows of a run's log, as they are written between two calls of the scan: training, evaluations, frozen seeds."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fastrl.engine import health
+from fastrl.engine.phase import Carry
+from fastrl.engine.plan import Plan
+from fastrl.runs import log
+from fastrl.runs.log import MetricsLog
+from fastrl.runs.progress import Progress
+
+
+class Diverged(Exception):
+    """Numbers stopped being finite, and no seed goes on."""
+
+
+class Record:
+    """The log of a run, in memory and, where there is a folder, on disk."""
+
+    def __init__(self, plan: Plan, path: Path | None, progress: Progress):
+        self.plan, self.path, self.progress = plan, path, progress
+        self.log = MetricsLog(path) if path else None
+        self.rows: list[dict[str, Any]] = []
+
+    def restart(self, count: int) -> None:
+        """Forgets all but the first rows: what a checkpoint being resumed has not seen."""
+        if self.log is None or self.path is None:
+            return
+        self.log.truncate(count)
+        self.rows = self.log.read(self.path) if count else []
+
+    def position(self, number: int, done: int) -> dict[str, Any]:
+        """Where a row stands: the phase, its step, and the steps online and offline so far."""
+        counts = {"online": 0, "offline": 0}
+        for n, phase in enumerate(self.plan.phases[: number + 1]):
+            steps = done * self.plan.per_iteration(phase) if n == number else phase.steps
+            counts["online" if phase.online else "offline"] += steps
+        return {"phase": self.plan.phases[number].name, "step": done, **counts}
+
+    def append(self, row: dict[str, Any]) -> None:
+        """Adds a row, durably."""
+        self.rows.append(row)
+        if self.log:
+            self.log.append(row)
+
+    def train(self, number: int, done: int, carry: Carry) -> None:
+        """One row of training metrics: means over the steps since the last row, NaN for a frozen seed."""
+        self._frozen(number, done, carry)
+        good = np.asarray(carry.seeds.health.good)
+        totals = {name: np.asarray(value) for name, value in carry.seeds.totals.items()}
+        steps, ended = totals.pop("steps"), totals.pop("rollout/episodes", None)
+        row: dict[str, Any] = {"kind": "train", **self.position(number, done)}
+        for name, value in sorted(totals.items()):
+            count = ended if name.startswith("rollout/") else steps
+            assert count is not None
+            means = [float(v / c) if c else math.nan for v, c in zip(value, count, strict=True)]
+            row[name] = np.where(good, means, math.nan).tolist()
+        self.append(row)
+
+    def _frozen(self, number: int, done: int, carry: Carry) -> None:
+        """Logs the seeds that were frozen since the last row; `Diverged` where none may be, or none is left."""
+        known, found = {row["seed"] for row in self.rows if row["kind"] == "frozen"}, carry.seeds.health
+        bad, at = np.asarray(found.bad), np.asarray(found.step)
+        phase, line = self.plan.phases[number], ""
+        for seed in (int(seed) for seed in np.flatnonzero(bad) if seed not in known):
+            what, remedy = health.cause(int(bad[seed]), health.names(carry.seeds.totals, phase.online))
+            line = f"seed {seed}: {health.said(what, int(at[seed]) + 1, phase.name)}; {remedy}"
+            if not self.plan.freeze:
+                others = (
+                    "; --resume --on-nan freeze lets the other seeds go on"
+                    if len(bad) > 1 and self.path is not None
+                    else ""
+                )
+                raise Diverged(line + others)
+            row = {"kind": "frozen", **self.position(number, done), "seed": seed, "at": int(at[seed]) + 1}
+            self.append({**row, "what": what})
+            self.progress.message(f"{line}; this seed is frozen at its last good update, the others go on")
+        if bad.all():
+            raise Diverged(f"every seed is frozen, the last one for this: {line}" if len(bad) > 1 else line)
+
+    def note(self) -> str:
+        """What the last evaluation found, for the progress bar."""
+        last = next((row for row in reversed(self.rows) if row["kind"] == "eval"), None)
+        if last is None:
+            return ""
+        name = log.measure([last])
+        return f"{log.QUANTITIES[name]} {np.nanmean(np.asarray(last[name], float)):.2f}"

@@ -1,0 +1,44 @@
+"""Every key of a run. A key in the carry is never consumed: each use folds its own numbers into it.
+
+```
+key(seed) -- fold_in(i) --> the key of seed i                                `seeds`
+  fold_in(part) -- fold_in(step) -- fold_in(0, 1, 2)                          `step`: rollout, draw, update
+  fold_in(1 000 000) -- fold_in(part) -- fold_in(step)                        `evaluation`
+  fold_in(2 000 000 + phase) -- split                                         `entry`: fresh networks, first episodes
+```
+
+A part is an offline phase, or all phases of one stay online: warm-up and fine-tuning share their stream, so that where
+the one ends and the other begins changes no later number.
+"""
+
+import jax
+import jax.numpy as jnp
+
+from fastrl.types import Key
+
+EVALUATION = 1_000_000
+ENTRY = 2_000_000
+
+
+def seeds(seed: int, count: int) -> Key:
+    """`[S]` keys; key i does not depend on how many there are."""
+    return jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(seed), jnp.arange(count))
+
+
+def step(key: Key, part: int, step: jax.Array) -> tuple[Key, Key, Key]:
+    """The three streams of one step of one seed: rollout, draw, update."""
+    k = jax.random.fold_in(jax.random.fold_in(key, part), step)
+    rollout, draw, update = (jax.random.fold_in(k, stream) for stream in range(3))
+    return rollout, draw, update
+
+
+def evaluation(key: Key, part: jax.Array, step: jax.Array) -> Key:
+    """The stream of the evaluation at a step of a part, of one seed."""
+    return jax.random.fold_in(jax.random.fold_in(jax.random.fold_in(key, EVALUATION), part), step)
+
+
+def entry(keys: Key, phase: int) -> tuple[Key, Key]:
+    """Keys [S] of a boundary: for fresh networks, and for first episodes."""
+    fold = jax.vmap(jax.random.fold_in, (0, None))
+    both = jax.vmap(jax.random.split)(fold(keys, ENTRY + phase))
+    return both[:, 0], both[:, 1]

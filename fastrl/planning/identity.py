@@ -1,0 +1,55 @@
+"""The identity of a run: all that decides its bits, which a resume must share."""
+
+from typing import Any
+
+from fastrl.data.datasets import Dataset
+from fastrl.engine.plan import Plan
+from fastrl.envs import host
+from fastrl.methods import describe
+from fastrl.planning import sweep as sweeps
+from fastrl.planning.request import Request
+from fastrl.runs import manifest
+
+PATIENCE = (host.BACKEND, "timeout")
+"""A backend's option that decides no bits: a simulator that took too long may be given longer."""
+
+
+def _identity_of(data: Dataset) -> dict[str, Any]:
+    order = {"order": list(data.order)} if data.order else {}
+    reading = {"reading": list(data.reading)} if data.reading else {}
+    return {"rows": data.rows, "sha256": data.sha256, **order, **reading}
+
+
+def identity(request: Request, plan: Plan) -> dict[str, Any]:
+    """All that decides the bits of a run; a resume must have the same."""
+    task, data, spec = plan.task, plan.dataset, plan.task.spec
+    phases = [
+        {
+            "name": phase.name,
+            "steps": phase.steps,
+            "updates": phase.updates,
+            "offline_ratio": phase.offline_ratio,
+            "online": phase.online,
+            "append": phase.fill,
+            "algorithm": describe(phase.config),
+        }
+        for phase in plan.phases
+    ]
+    return {
+        "recipe": request.name,
+        "env": task.spec.name,
+        "env_options": {key: value for key, value in request.env_options.items() if (spec.backend, key) != PATIENCE},
+        "dataset": _identity_of(data) if data else None,
+        "seeds": plan.seeds // len(plan.points),
+        "seed": plan.seed,
+        **({"points": [dict(point) for point in sweeps.rows(request.sweep)]} if request.sweep else {}),
+        "num_envs": task.num_envs,
+        "capacity": plan.capacity,
+        "eval_every": plan.eval_every,
+        "eval_episodes": plan.eval_episodes,
+        "reward_scale": task.reward_scale,
+        "reward_bias": task.reward_bias,
+        "start": None if plan.start is None else manifest.total(plan.start),
+        "side_by_side": plan.side_by_side,
+        "phases": phases,
+    }
