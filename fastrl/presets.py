@@ -1,4 +1,4 @@
-"""The papers' defaults by domain, found by the environment's domain. Plain data; knows no jax.
+"""The papers' defaults by domain, found by the environment's domain. Plain data, without jax.
 
 WSRL (arXiv 2412.07762), tables of the appendix and the released launch scripts. Where the two disagree, PAPERS.md says
 which is followed.

@@ -1,1 +1,1 @@
-"""One file an algorithm, the same skeleton in each; knows no engine and no environment."""
+"""Losses, groups and orders of updates, and one file an algorithm, which reads beside its paper."""

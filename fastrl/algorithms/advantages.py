@@ -1,4 +1,4 @@
-"""Advantages of on-policy rows and the loss that uses them. Knows nothing of networks and rollouts.
+"""Advantages of on-policy rows and the loss that uses them.
 
 Standard deviations are those of a sample (divisor n - 1), as torch's `std` in the usual PPO code; two numbers at least.
 """

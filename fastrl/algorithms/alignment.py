@@ -1,7 +1,7 @@
 """Value alignment: what re-fitted critics are moved to, so that a frozen policy's mode is best in their eyes.
 
 The target critics are those at the end of the policy's evaluation and stay as they are: no reward, no bootstrapping.
-Knows nothing of networks; no function stops a gradient, as its caller differentiates in the online critics alone.
+These are functions of arrays; none stops a gradient, as its caller differentiates in the online critics alone.
 """
 
 import chex

@@ -1,4 +1,4 @@
-"""Multipliers learned by dual descent, and numbers that follow a clock. Knows nothing of what they multiply."""
+"""Multipliers learned by dual descent, and numbers that follow a clock."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Target policy smoothing. Draws no noise: its caller does."""
+"""Target policy smoothing. Its caller draws the noise."""
 
 import chex
 import jax

@@ -1,1 +1,1 @@
-"""The scan and everything around it; knows no concrete algorithm."""
+"""The scan and everything around it; a plan hands its algorithms over."""

@@ -1,6 +1,6 @@
 """Evaluation: whole episodes of the deterministic policy, on the raw reward, with streams of their own.
 
-Says what is measured in them. Knows no log and no page.
+What is measured in them is here too.
 """
 
 import dataclasses

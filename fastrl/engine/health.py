@@ -1,7 +1,7 @@
 """Which seeds still learn: one whose numbers stop being finite is frozen at its last good update, and the others go on.
 
 On the device a step's numbers are checked and a bad step is undone, seed by seed, so that no seed's bits depend on
-another's. On the host a frozen seed is put into words. Knows no algorithm and writes no log.
+another's. On the host a frozen seed is put into words.
 """
 
 import dataclasses

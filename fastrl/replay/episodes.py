@@ -1,4 +1,4 @@
-"""Monte-Carlo returns of episodes still being played (Cal-QL online). Knows no buffer.
+"""Monte-Carlo returns of episodes still being played (Cal-QL online).
 
 A row's return is known only when its episode ends: until then its reward waits here.
 `replay.set_returns` writes the returns into the ring and `replay.sample_finished` leaves out the

@@ -1,4 +1,4 @@
-"""Monte-Carlo returns-to-go, of datasets (host) and of fresh episodes (device). Knows no buffer.
+"""Monte-Carlo returns-to-go, of datasets (host) and of fresh episodes (device).
 
 A truncated episode is simply cut: its return is a finite sum, without a bootstrap (Cal-QL's
 released code).

@@ -3,8 +3,7 @@
 A transition is one packed row, so an insert is one write and a sample one gather. The pointer has
 no seed axis, so a write under many seeds stays one dynamic-update-slice, and the ring is updated in
 place inside a scan. The order within an environment step is `insert`, `set_returns`, `advance`,
-then `sample` or `sample_finished`. Knows no algorithm, no environment and no reward scale but the
-one it is told for a dataset.
+then a draw (`fastrl.replay.draws`).
 """
 
 import dataclasses
