@@ -15,6 +15,8 @@ from fastrl.networks.critics import Critic
 from fastrl.networks.policy import GaussianActor
 from fastrl.types import UserError
 
+pytestmark = pytest.mark.usefixtures("quick")
+
 ENV = "probe-action"
 RUN = {"seeds": 2, "steps": 60, "warmup": 20, "eval_every": 20, "eval_episodes": 2}
 SMALL = {"actor_hidden": (8,), "critic_hidden": (8,), "batch_size": 8, "num_critics": 2}

@@ -57,7 +57,7 @@ def test_the_report_has_a_row_and_the_picture_a_curve_for_each_point(swept):
     assert plot.curves([run.path], run.path / "again.png").stat().st_size > 10_000
 
 
-def test_shapes_run_one_after_another_and_say_so(tmp_path):
+def test_shapes_run_one_after_another_and_say_so(tmp_path, quick):
     text = io.StringIO()
     given = {**RUN, "warmup": 20, "steps": 40}
     del given["utd"]
