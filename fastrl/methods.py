@@ -78,7 +78,6 @@ class IQL(ActorCritic):
 
     num_critics: int = option(2, "critics in the ensemble")
     subset_size: int = option(2, "critics drawn for the minimum that V regresses on")
-    utd: int = option(1, "critic updates per environment step, each on a batch of its own")
     actor_lr: float = option(3e-4, "Adam learning rate of the actor")
     layer_norm: bool = option(False, "LayerNorm after every hidden layer of actor and critic")
     std: Literal["exp", "softplus", "uniform", "fixed"] = option(

@@ -10,6 +10,9 @@ import jax.numpy as jnp
 from fastrl.methods import Referenced
 from fastrl.types import Params
 
+UNJUDGED = float(jnp.finfo(jnp.float32).min)
+"""The score of a policy before its first evaluation: lower than any, and finite, as all numbers of an agent must be."""
+
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
@@ -24,7 +27,7 @@ class Reference:
 
 def start(params: Params) -> Reference:
     """The policy itself, not yet judged."""
-    lowest = jnp.float32(-jnp.inf)
+    lowest = jnp.float32(UNJUDGED)
     return Reference(jax.tree.map(jnp.copy, params), lowest, lowest, jnp.int32(0))
 
 
@@ -37,7 +40,7 @@ def judged(config: Referenced, known: Reference, actor: Params, score: jax.Array
     if config.stage == "reevaluate":
         return dataclasses.replace(known, best=score, latest=score)
     if config.stage == "align":
-        best = jnp.where(jnp.isneginf(known.best), score, known.best)  # nothing was judged before: the offline policy's
+        best = jnp.where(known.best == UNJUDGED, score, known.best)  # nothing was judged before: the offline policy's
         return dataclasses.replace(known, best=best, latest=score)
     count = known.evaluations + 1
     better = score > known.best

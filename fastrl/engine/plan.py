@@ -67,8 +67,3 @@ class Plan:
             own[WARMUP] = float(phase.waits[0])
         rows = {name: [point.get(name, value) for point in self.points] for name, value in own.items()}
         return {name: jnp.repeat(jnp.asarray(values, jnp.float32), each) for name, values in rows.items()}
-
-
-def one_row(tree: Any) -> Any:
-    """The first row of a tree of leaves [S, ...]."""
-    return jax.tree.map(lambda x: x[0], tree)

@@ -70,11 +70,7 @@ class Record:
             what, remedy = health.cause(int(bad[seed]), health.names(carry.seeds.totals, phase.online))
             line = f"seed {seed}: {health.said(what, int(at[seed]) + 1, phase.name)}; {remedy}"
             if not self.plan.freeze:
-                others = (
-                    "; --resume --on-nan freeze lets the other seeds go on"
-                    if len(bad) > 1 and self.path is not None
-                    else ""
-                )
+                others = "; --resume --on-nan freeze lets the other seeds go on" if len(bad) > 1 and self.path else ""
                 raise Diverged(line + others)
             row = {"kind": "frozen", **self.position(number, done), "seed": seed, "at": int(at[seed]) + 1}
             self.append({**row, "what": what})

@@ -41,10 +41,11 @@ def step_seed(
     """One environment step of one seed: (seed, rows `[E, W]`, sums for the log, what the draw found in them)."""
     assert task.env is not None and seed.env is not None and phase.behaviour is not None
     act_key, env_key = jax.random.split(key)
+    act_key, memory_key = jax.random.split(act_key) if phase.behaviour.start else (act_key, act_key)
     obs, algorithm = seed.env.obs, phase.algorithm(seed.numbers)
     action, memory = phase.behaviour.act(algorithm, seed.agent, seed.behaviour, obs, act_key, task.spec)
     env, outcome = task.env.step(env_key, seed.env, action)
-    memory = behaviours.restarted(phase.behaviour, memory, outcome.done, env_key)
+    memory = behaviours.restarted(phase.behaviour, memory, outcome.done, memory_key)
     done = outcome.done.astype(jnp.float32)
     sums = {
         "rollout/episodes": done.sum(),

@@ -153,8 +153,8 @@ class Driver:
 
     def _opens(self, number: int) -> bool:
         """Whether a phase opens with an evaluation: the first does, and the first whose algorithm judges its policy."""
-        judges = [phase.algorithm().judge is not None for phase in self.plan.phases[: number + 1]]
-        return number == 0 or (judges[-1] and not judges[-2])
+        judges = [phase.algorithm().judge is not None for phase in self.plan.phases[max(0, number - 1) : number + 1]]
+        return number == 0 or (judges[1] and not judges[0])
 
     def _due(self, number: int, done: int, total: int) -> bool:
         """Evaluations: every `eval_every` while learning, at each end, and just after updates begin online."""
@@ -174,12 +174,12 @@ class Driver:
         return jax.jit(program, donate_argnums=donated).lower(carry, self.data).compile()
 
     def _compile_evaluation(self, phase: Phase, carry: Carry) -> Any:
-        """What plays and what judges an agent; phases whose agents act alike share the first."""
+        """What plays and what judges an agent; the stages of one method act alike, and share the first."""
         plan = self.plan
         if plan.env is None:
             return None
-        algorithm, own = phase.algorithm(), str(phase.config)
-        alike = own.replace(f"stage={getattr(phase.config, 'stage', '')!r}", "")  # OCR-CFT's stages act alike
+        algorithm, own, config = phase.algorithm(), str(phase.config), phase.config
+        alike = str(dataclasses.replace(config, stage="finetune")) if hasattr(config, "stage") else own  # type: ignore[call-arg]
         if alike not in self.players:
             play = evaluate.program(plan.env, algorithm, plan.eval_episodes, plan.side_by_side)
             lowered = jax.jit(play).lower(carry.seeds.agent, self.keys, jnp.int32(0), jnp.int32(0))

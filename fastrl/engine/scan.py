@@ -115,7 +115,6 @@ def update_all(
     assert phase.draw is not None
     _, draw_keys, update_keys = seeds.per_seed(lambda k: streams.step(k, program.part, time), n)(seed_keys)
     learnt = seeds.per_seed(lambda a, m, r, k: learn(program, a, m, r, k, time), n)
-
     rows = phase.draw.take(stock, block.draw, draw_keys, phase.updates * phase.utd, phase.batch_size)
 
     def update() -> tuple[State, Metrics]:
@@ -124,12 +123,17 @@ def update_all(
 
     if not phase.waits:
         return update()
-    waits = time * program.task.num_envs < block.numbers[WARMUP]
+    waits = waiting(program, block, time)
     shapes = jax.eval_shape(update)[1]
     idle = (block.agent, jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes))
     if n == 1:
         return jax.lax.cond(waits[0], lambda: idle, update)
     return health.select(waits, idle, update())
+
+
+def waiting(program: Program, block: SeedState, time: jax.Array) -> jax.Array:
+    """[n] bool: the seeds whose warm-up is not over, in a sweep over its length."""
+    return time * program.task.num_envs < block.numbers[WARMUP]
 
 
 def advance(
@@ -154,6 +158,8 @@ def advance(
         block = dataclasses.replace(block, agent=agent)
         checks = checks | health.learnt(metrics, agent)
         sums |= metrics
+        if phase.waits:  # a row that only collects has no metrics yet
+            sums["steps"] = 1.0 - waiting(program, block, time)
     known = health.examine(before.health, checks, step)
     sums = health.select(known.good, sums, jax.tree.map(jnp.zeros_like, sums))
     block = health.select(known.good, dataclasses.replace(block, health=before.health), before)

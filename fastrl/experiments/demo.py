@@ -36,7 +36,7 @@ makes one update a step, as its authors do, WSRL four. The maze's goal is not ob
 where evaluation episodes start (7 of 21) lie further from it than any cell where the logged data starts.
 
 What this picture shows: dropping the offline data and the conservatism at the switch is safe here, and fast.
-What it does not show: that warm-up helps (without it WSRL gets there earlier on this task), nor that Cal-QL collapses
+What it does not show: that warm-up helps (without it WSRL gets there as early on this task), nor that Cal-QL collapses
 without its data. Both need harder tasks than one that a laptop solves in minutes.
 """
 

@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,7 @@ from fastrl.data import findings
 from fastrl.data.datasets import Dataset
 from fastrl.engine import seeds
 from fastrl.engine.phase import Phase, keep
-from fastrl.engine.plan import Plan
+from fastrl.engine.plan import WARMUP, Plan
 from fastrl.engine.rollout import Task
 from fastrl.envs.wrappers import Rescale, Vector
 from fastrl.methods import Referenced
@@ -31,7 +30,18 @@ from fastrl.types import Environment, Spec, UserError
 
 POSITIVE = (
     *("actor_hidden", "critic_hidden", "batch_size", "utd", "num_critics", "subset_size", "actor_lr", "critic_lr"),
-    *("tau", "fixed_std", "backup_actions", "cql_actions", "cql_temperature"),
+    *(
+        "tau",
+        "fixed_std",
+        "backup_actions",
+        "cql_actions",
+        "cql_temperature",
+        "policy_delay",
+        "rollout",
+        "epochs",
+        "clip",
+    ),
+    *("initial_multiplier", "constraint_steps", "auxiliary_steps", "linear_steps", "reference_interval"),
 )
 """Options of algorithms that must be above 0, of several numbers each."""
 
@@ -46,8 +56,8 @@ def make(request: Request) -> tuple[Plan, dict[str, Any]]:
     spec = env.spec if env else spec_of(data)
     domain = presets.find(spec.domain)
     options = presets.resolve(request.options, domain, names.run_defaults(request.name, spec.domain))
-    overrides = {**request.overrides, **{k: v[0] for k, v in request.sweep.items() if k != sweeps.ROWS}}
-    warmups = tuple(request.sweep.get(sweeps.ROWS, ()))
+    overrides = {**request.overrides, **{k: v[0] for k, v in request.sweep.items() if k != WARMUP}}
+    warmups = tuple(request.sweep.get(WARMUP, ()))
     builder = Builder(spec, domain, options, overrides, data.name if data else "", warmups)
     phases, start = contract.recipe(request.recipe, builder, request.name), None
     if request.start is not None:
@@ -106,8 +116,7 @@ def phases_of(request: Request) -> list[Phase]:
     assert env is not None
     domain = presets.find(env.spec.domain)
     options = presets.resolve(request.options, domain, names.run_defaults(request.name, env.spec.domain))
-    name = str(request.dataset) if isinstance(request.dataset, (str, Path)) else ""
-    return request.recipe(Builder(env.spec, domain, options, request.overrides, name))
+    return request.recipe(Builder(env.spec, domain, options, request.overrides))
 
 
 def check_algorithm(config: Options) -> None:
@@ -209,9 +218,9 @@ def _points(grid: sweeps.Grid, phases: Sequence[Phase]) -> list[dict[str, float]
         if not sweeps.in_one_run(name, phases):
             raise UserError(f"--sweep {name}: rows of one run cannot differ in it; fastrl.sweep runs one after another")
     waits = next((phase.waits for phase in phases if phase.waits), ())
-    steps = dict(zip(grid.get(sweeps.ROWS, ()), waits, strict=False))
+    steps = dict(zip(grid.get(WARMUP, ()), waits, strict=False))
     return [
-        {name: float(steps.get(value, 0)) if name == sweeps.ROWS else float(value) for name, value in point.items()}
+        {name: float(steps.get(value, 0)) if name == WARMUP else float(value) for name, value in point.items()}
         for point in sweeps.rows(grid)
     ]
 

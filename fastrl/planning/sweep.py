@@ -6,11 +6,10 @@ from typing import Any
 
 from fastrl import config as configs
 from fastrl.engine.phase import Phase
+from fastrl.engine.plan import WARMUP
 from fastrl.types import UserError
 
 Grid = Mapping[str, Sequence[Any]]
-ROWS = "warmup"
-"""The one run option that rows may differ in: each begins its updates at a step of its own."""
 
 
 def check(grid: Grid) -> None:
@@ -27,7 +26,7 @@ def rows(grid: Grid) -> list[dict[str, Any]]:
 
 def in_one_run(name: str, phases: Sequence[Phase]) -> bool:
     """Whether rows of one program may differ in an option: a number on which no shape and no branch depends."""
-    if name == ROWS:
+    if name == WARMUP:
         return any(phase.online and phase.updates and phase.rollout == 1 for phase in phases)
     known = [configs.numbers(phase.config) for phase in phases]
     returns = name == "discount" and any(phase.config.needs_returns for phase in phases)

@@ -10,7 +10,7 @@ from typing import Any
 from fastrl import presets
 from fastrl.algorithms import group, reference, transfer
 from fastrl.config import ActorCritic
-from fastrl.engine.phase import Phase
+from fastrl.engine.phase import Phase, keep
 from fastrl.methods import ALGORITHMS
 from fastrl.planning.builder import Builder
 from fastrl.recipes import ocr_cft_defaults
@@ -74,16 +74,11 @@ def staged(builder: Builder, offline: ActorCritic, config: ActorCritic) -> list[
         if wanted:
             own = dataclasses.replace(config, stage=stage)  # type: ignore[call-arg]
             phases.append(builder.offline(own, stage, steps, entry))
-            entry = kept
+            entry = keep
     start = last_entry(options.align) if options.align or options.reevaluate else entry
     ratio = RATIO if options.offline_ratio is None else options.offline_ratio
     warmup = presets.warmup(builder.domain) if options.warmup is None else options.warmup
     return [*phases, *builder.online(config, warmup=warmup, ratio=ratio, entry=start, minibatches=1)]
-
-
-def kept(fresh: State, previous: State | None) -> State:
-    """The entry of a stage that goes on with the same state."""
-    return fresh if previous is None else previous
 
 
 def first_entry(fresh: State, previous: State | None) -> State:

@@ -83,7 +83,7 @@ def _what(run: Results) -> str:
     rows += [[f"left out: seed {lost.seed}", f"frozen at its last good update; {lost.why}"] for lost in run.frozen]
     rows += [["offline gradient steps", f"{run.offline[-1]:,}" if run.offline[-1] else None]]
     rows += [["online environment steps, per seed", f"{run.online[-1]:,}"]]
-    rows += [["environment steps of evaluations, per seed", f"{run.eval_steps:,}" if run.eval_steps else None]]
+    rows += [["environment steps of evaluations, per seed at most", f"{run.eval_steps:,}" if run.eval_steps else None]]
     shown = [[name, str(value)] for name, value in rows if value is not None]
     title = f"# {run.label}" + (f" on {config['env']}" if config.get("env") else "")
     return f"{title}\n\n![evaluations]({PICTURE})\n\n{_table(['what ran', ''], shown)}"

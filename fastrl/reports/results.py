@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from fastrl.engine import health
+from fastrl.planning import sweep
 from fastrl.runs import log
 from fastrl.types import UserError
 
@@ -103,14 +104,7 @@ def by_point(folder: Path | str) -> list[Results]:
     points = _json(folder / "config.json").get("identity", {}).get("points", [])
     if len(points) < 2:
         return [load(folder)]
-    return [_load(folder, (number, len(points), _words(point))) for number, point in enumerate(points)]
-
-
-def _words(point: dict[str, Any]) -> str:
-    """`actor_lr=0.0003, warmup=0`."""
-    return ", ".join(
-        f"{name}={value:g}" if isinstance(value, float) else f"{name}={value}" for name, value in point.items()
-    )
+    return [_load(folder, (number, len(points), sweep.label(point))) for number, point in enumerate(points)]
 
 
 def _load(folder: Path, point: tuple[int, int, str] | None) -> Results:

@@ -6,20 +6,6 @@ import pytest
 from fastrl.algorithms import multipliers
 
 
-@pytest.fixture(params=[(True, 1e-10), (False, 1e-5)], ids=["float64", "float32"])
-def close(request):
-    """Compares with the reference, in the precision that the test runs in."""
-    x64, tolerance = request.param
-    with jax.enable_x64(x64):
-
-        def check(found, expected):
-            assert found.dtype == (jnp.float64 if x64 else jnp.float32)
-            assert found.shape == np.shape(expected)
-            np.testing.assert_allclose(found, expected, rtol=tolerance, atol=tolerance)
-
-        yield check
-
-
 @pytest.mark.parametrize("form", ["exp", "softplus"])
 @pytest.mark.parametrize(("low", "high"), [(1.0, 1.0), (0.3, 0.7)])
 @pytest.mark.parametrize("shape", [(5,), (5, 3)])

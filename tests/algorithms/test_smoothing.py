@@ -1,23 +1,8 @@
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from fastrl.algorithms import smoothing
-
-
-@pytest.fixture(params=[(True, 1e-10), (False, 1e-5)], ids=["float64", "float32"])
-def close(request):
-    """Compares with the reference, in the precision that the test runs in."""
-    x64, tolerance = request.param
-    with jax.enable_x64(x64):
-
-        def check(found, expected):
-            assert found.dtype == (jnp.float64 if x64 else jnp.float32)
-            assert found.shape == np.shape(expected)
-            np.testing.assert_allclose(found, expected, rtol=tolerance, atol=tolerance)
-
-        yield check
 
 
 @pytest.mark.parametrize("shape", [(4,), (9, 4), (2, 9, 4)])

@@ -15,11 +15,11 @@ SIZES = {"actor_hidden": (8,), "critic_hidden": (8,)}
 KINDS = {"o2sac": O2SAC, "o2td3": O2TD3, "o2ppo": O2PPO}
 
 
-def play(ref, spec, kind, stage, best=-np.inf, **options):
+def play(ref, spec, kind, stage, best=reference.UNJUDGED, **options):
     """[(state, score)] of an evaluation after each change of the actor: it is full of 1, then of 2, ..."""
     algorithm = KINDS[kind](**SIZES, stage=stage, **options).build(spec)
     state = ref.filled(algorithm)
-    known = dataclasses.replace(state.reference, best=jnp.asarray(best), latest=jnp.asarray(-np.inf))
+    known = dataclasses.replace(state.reference, best=jnp.asarray(best), latest=jnp.asarray(reference.UNJUDGED))
     state, judge = dataclasses.replace(state, reference=known), jax.jit(algorithm.judge)
     for n, score in enumerate(SCORES, 1):
         params = jax.tree.map(lambda x: jnp.full(x.shape, float(n)), state.actor.params)
@@ -68,7 +68,7 @@ def test_a_frozen_policy_sets_the_score_to_beat(kind, ref, spec):
         assert float(known.best) == float(known.latest) == score
 
 
-@pytest.mark.parametrize("best, expected", [(2.5, 2.5), (-np.inf, SCORES[0])])
+@pytest.mark.parametrize("best, expected", [(2.5, 2.5), (reference.UNJUDGED, SCORES[0])])
 def test_alignment_notes_scores_alone(best, expected, ref, spec):
     """Without a score the first one counts as the offline policy's, which has not changed yet."""
     for known, score in zip(play(ref, spec, "o2td3", "align", best=best), SCORES, strict=True):
@@ -85,3 +85,11 @@ def test_what_alignment_adopts():
     np.testing.assert_array_equal(found.params["w"][:, 1, 2], [0, 0, 1, 0])
     np.testing.assert_array_equal(found.best, [2, 2, 3, -np.inf])
     np.testing.assert_array_equal(found.latest, latest)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_policy_that_nobody_judged_has_finite_numbers(spec, kind):
+    """A number that is not finite would freeze the seed, as in a pre-training without an environment."""
+    fresh = jax.jit(KINDS[kind](**SIZES).build(spec).init)(jax.random.key(0))
+    assert all(np.isfinite(x).all() for x in jax.tree.leaves(fresh))
+    assert (np.asarray(fresh.reference.best) < -1e38).all()
