@@ -64,6 +64,7 @@ class ActorCritic(Options):
     critic_lr: float = option(3e-4, "Adam learning rate of the critics (and of V)")
     weight_decay: float = option(0.0, "decoupled weight decay; above 0 Adam becomes AdamW")
     grad_clip: float | None = option(None, "global norm at which gradients are clipped")
+    actor_grad_clip: float | None = option(None, "that of the actor's gradient; none is as grad_clip")
     cosine_steps: int | None = option(None, "steps of a cosine decay of the learning rates to 0")
     normalize_observations: bool = option(
         False, "observations are normalised by the dataset's mean and std, which are part of the agent"

@@ -249,6 +249,7 @@ class O2PPO(Referenced, PPO):
         "per-sample",
         "the pull to the reference: each row's own, the released code's N x N matrix, or none (plain PPO)",
     )
+    return_scale: float = option(1.0, "rewards and returns are divided by this before V and the advantages see them")
     auxiliary_weight: float = option(2.0, "alpha of the auxiliary advantage")
     auxiliary_steps: float = option(250_000.0, "environment steps over which it fades to 0")
     max_log_std: float | None = option(None, "cap of the policy's log std", static=True)

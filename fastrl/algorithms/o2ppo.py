@@ -48,18 +48,28 @@ def o2ppo(config: O2PPO, spec: Spec) -> Algorithm:
         return dataclasses.replace(state, reference=known)
 
     if config.stage == "reevaluate":
-        update = step.each(step.together(optimisers, returns_loss(net)))
+        update = step.each(step.together(optimisers, returns_loss(config, net)))
     else:
-        update = followed(config, iteration(config, net, optimisers, pulled(config, net)))
+        update = scaled(config, followed(config, iteration(config, net, optimisers, pulled(config, net))))
     return Algorithm(init, acting(net), update, judge)
 
 
-def returns_loss(net: Networks) -> step.Gradients:
-    """`mean (V(s) - G)^2`, with G the Monte-Carlo return of the dataset."""
+def scaled(config: O2PPO, update: step.Update) -> step.Update:
+    """The update on rewards divided by `return_scale`."""
+
+    def divided(state: O2PPOState, batches: Transition, key: Key, clock: Clock) -> tuple[O2PPOState, Metrics]:
+        smaller = dataclasses.replace(batches, reward=batches.reward / config.return_scale)
+        return update(state, smaller, key, clock)  # type: ignore[return-value]
+
+    return divided
+
+
+def returns_loss(config: O2PPO, net: Networks) -> step.Gradients:
+    """`mean (V(s) - G)^2`, with G the Monte-Carlo return of the dataset, divided by `return_scale`."""
 
     def loss(params: dict[str, Params], state: O2PPOState, batch: Transition) -> tuple[jax.Array, Metrics]:
         value = critics.value(net.value, params["value"], batch.obs)
-        return jnp.square(value - batch.mc_return).mean(), {"value/v": value.mean()}
+        return jnp.square(value - batch.mc_return / config.return_scale).mean(), {"value/v": value.mean()}
 
     return step.gradient_of(("value",), loss, lambda state, batch, key, clock: batch, "value/loss")
 

@@ -94,11 +94,17 @@ def scheduled(rate: Any, warmup: int = 0, cosine: int | None = None, linear: int
     return at
 
 
-def adam(rate: Any, options: Any = None, warmup: int = 0) -> Adam:
-    """Adam with the decay, the clipping and the schedule of an algorithm's options; plain without them."""
+def adam(rate: Any, options: Any = None, warmup: int = 0, name: str = "critic") -> Adam:
+    """Adam of `name` (actor or critic) with the decay, clipping and schedule of an algorithm's options, else plain."""
     if options is None:
         return Adam(constant(rate))
-    return Adam(scheduled(rate, warmup, options.cosine_steps), options.weight_decay, options.grad_clip)
+    return Adam(scheduled(rate, warmup, options.cosine_steps), options.weight_decay, clip_of(options, name))
+
+
+def clip_of(options: Any, name: str) -> Any:
+    """The norm at which the gradient of `name` (actor or critic) is clipped; None if it is not."""
+    own = options.actor_grad_clip if name == "actor" else None
+    return options.grad_clip if own is None else own
 
 
 def check(name: str, optimizer: Any) -> None:

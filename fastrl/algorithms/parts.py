@@ -97,7 +97,7 @@ def optimiser(config: ActorCritic, name: str, rate: Any, warmup: int = 0) -> Any
     """The user's optimiser of `name` (actor or critic), checked, or Adam as the options say."""
     given = getattr(config, f"{name}_optimizer")
     if given is None:
-        return optimisers.adam(rate, config, warmup)
+        return optimisers.adam(rate, config, warmup, name)
     found = plugins.resolve(f"{name}_optimizer", given)
     found = found() if callable(found) and not hasattr(found, "init") else found
     optimisers.check(f"{name}_optimizer", found)

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 from fastrl.algorithms import advantages, group, parts, step
 from fastrl.algorithms.group import Group
-from fastrl.algorithms.optimisers import Adam, scheduled
+from fastrl.algorithms.optimisers import Adam, clip_of, scheduled
 from fastrl.methods import PPO
 from fastrl.networks import critics
 from fastrl.networks.critics import Value
@@ -85,7 +85,7 @@ def optimisers_of(config: PPO) -> dict[str, Any]:
         if getattr(config, f"{own}_optimizer") is not None:
             made[name] = parts.optimiser(config, own, rate)
         else:
-            made[name] = Adam(scheduled(rate, linear=length), config.weight_decay, config.grad_clip, EPS)
+            made[name] = Adam(scheduled(rate, linear=length), config.weight_decay, clip_of(config, own), EPS)
     return made
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from fastrl import presets
 from fastrl.config import ActorCritic, Options, RunOptions
+from fastrl.data.datasets import Dataset
 from fastrl.engine import behaviours
 from fastrl.engine.behaviours import Behaviour
 from fastrl.engine.phase import Phase, keep
@@ -31,6 +32,7 @@ class Builder:
     overrides: Mapping[str, Any]  # options of the algorithms that the user set
     dataset: str = ""  # its name, by which some papers choose their options
     warmups: tuple[int, ...] = ()  # of a sweep, whose rows begin their updates at different steps
+    data: Dataset | None = None  # itself, where an option is measured on it
 
     def config(self, name: str, **recipe: Any) -> ActorCritic:
         """Options of algorithm `name`: class < domain < recipe < user."""

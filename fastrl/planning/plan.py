@@ -24,7 +24,7 @@ from fastrl.planning import sweep as sweeps
 from fastrl.planning.builder import PRETRAIN, Builder
 from fastrl.planning.identity import identity
 from fastrl.planning.request import Request, environment, load, same_sizes, spec_of
-from fastrl.recipes import distillation, names, ocr_cft_defaults
+from fastrl.recipes import distillation, names, ocr_cft, ocr_cft_defaults
 from fastrl.recipes.wsrl import adopt_all
 from fastrl.types import Environment, Spec, UserError
 
@@ -42,6 +42,7 @@ POSITIVE = (
         "clip",
     ),
     *("initial_multiplier", "constraint_steps", "auxiliary_steps", "linear_steps", "reference_interval"),
+    *("grad_clip", "actor_grad_clip", "return_scale"),
 )
 """Options of algorithms that must be above 0, of several numbers each."""
 
@@ -58,7 +59,7 @@ def make(request: Request) -> tuple[Plan, dict[str, Any]]:
     options = presets.resolve(request.options, domain, names.run_defaults(request.name, spec.domain))
     overrides = {**request.overrides, **{k: v[0] for k, v in request.sweep.items() if k != WARMUP}}
     warmups = tuple(request.sweep.get(WARMUP, ()))
-    builder = Builder(spec, domain, options, overrides, data.name if data else "", warmups)
+    builder = Builder(spec, domain, options, overrides, data.name if data else "", warmups, data)
     phases, start = contract.recipe(request.recipe, builder, request.name), None
     if request.start is not None:
         start = request.start if isinstance(request.start, Agent) else agents.load(request.start)
@@ -68,7 +69,7 @@ def make(request: Request) -> tuple[Plan, dict[str, Any]]:
     phases = seen_through(phases, data, start)
     checks.used(request.name, request.options, request.overrides, phases, start is not None)
     plan = _plan(builder, phases, env, data, start, request.sweep)
-    if start is not None:
+    if start is not None and phases and phases[0].entry not in (ocr_cft.first_entry, distillation.from_teacher):
         _same_reward(start, plan.task)
     return plan, identity(request, plan)
 

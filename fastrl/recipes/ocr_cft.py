@@ -14,6 +14,7 @@ from fastrl.engine.phase import Phase, keep
 from fastrl.methods import ALGORITHMS
 from fastrl.planning.builder import Builder
 from fastrl.recipes import ocr_cft_defaults
+from fastrl.replay import returns
 from fastrl.types import State
 
 RATIO = 0.5  # offline rows of a batch while fine-tuning
@@ -38,7 +39,7 @@ def o2td3(builder: Builder) -> list[Phase]:
 
 def o2ppo(builder: Builder) -> list[Phase]:
     """IQL -> the value from Monte-Carlo returns -> PPO with an auxiliary advantage."""
-    config: Any = builder.config("o2ppo", **_defaults(builder, "o2ppo"))
+    config: Any = builder.config("o2ppo", **return_scale(builder), **_defaults(builder, "o2ppo"))
     actor = {"actor_hidden": config.actor_hidden, "tanh_mean": True, "max_log_std": config.max_log_std}
     offline = builder.config("iql", **actor, **_defaults(builder, "iql"))
     phases = [builder.offline(offline)]
@@ -46,6 +47,16 @@ def o2ppo(builder: Builder) -> list[Phase]:
         value = dataclasses.replace(config, stage="reevaluate", batch_size=builder.overrides.get("batch_size", 512))
         phases.append(builder.offline(value, "reevaluate", builder.options.reevaluate_steps, first_entry))
     return [*phases, *builder.on_policy(config, entry=fitted_entry)]
+
+
+def return_scale(builder: Builder) -> dict[str, float]:
+    """On HalfCheetah, whose returns are large, rewards are divided by the std of the dataset's discounted return."""
+    data = builder.data
+    if builder.spec.name != "halfcheetah" or data is None:
+        return {}
+    scale, bias = builder.reward
+    std = returns.running_std(data.reward * scale + bias, data.boundary, builder.config("o2ppo").discount)
+    return {"return_scale": std} if std > 0 else {}
 
 
 def fitted_entry(fresh: State, previous: State | None) -> State:
@@ -57,9 +68,11 @@ def fitted_entry(fresh: State, previous: State | None) -> State:
 def _defaults(builder: Builder, name: str) -> dict[str, Any]:
     """The paper's options for this task and dataset; with a reference at intervals the limit ends at a quarter."""
     found = ocr_cft_defaults.options(name, builder.spec.name, builder.spec.domain, builder.dataset)
-    if builder.overrides.get("reference") == "interval" and name in ("o2sac", "o2td3"):
-        plain: Any = ALGORITHMS[name]()
-        found["constraint_end"] = found.get("constraint_end", plain.constraint_end) / 4
+    if builder.overrides.get("reference") == "interval":
+        found |= ocr_cft_defaults.interval(name, builder.spec.name, builder.dataset)
+        if name in ("o2sac", "o2td3"):
+            plain: Any = ALGORITHMS[name]()
+            found["constraint_end"] = found.get("constraint_end", plain.constraint_end) / 4
     return found
 
 

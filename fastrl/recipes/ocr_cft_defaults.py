@@ -39,6 +39,17 @@ def large(env: str) -> bool:
     return env.startswith(("antmaze-medium", "antmaze-large", "antmaze-ultra"))
 
 
+def interval(name: str, env: str, dataset: str) -> dict[str, Any]:
+    """Options of `o2sac`, `o2td3` and `o2ppo` where the reference is the policy at intervals: longer on expert data."""
+    alone = expert(dataset) and "medium" not in dataset.lower()
+    slow = {"reference_interval": 10, "actor_grad_clip": 0.25}
+    if name in ("o2sac", "o2td3") and env == "hopper" and expert(dataset):
+        return slow
+    if name == "o2td3" and env == "walker2d" and alone:
+        return slow
+    return {"reference_interval": 4} if name == "o2ppo" and env == "hopper" and alone else {}
+
+
 def options(name: str, env: str, domain: str, dataset: str) -> dict[str, Any]:
     """Options of an algorithm (`o2sac`, `o2td3`, `o2ppo`, and `cql`, `iql` before them) on a task."""
     maze = domain == "antmaze"

@@ -39,6 +39,12 @@ def monte_carlo(
     return returns.astype(np.float32)
 
 
+def running_std(reward: np.ndarray, boundary: np.ndarray, discount: float) -> float:
+    """Std of `R_t = r_t + discount * R_{t-1}`, 0 before a trajectory; reward, boundary [M] (OCR-CFT's reward scale)."""
+    first = np.r_[True, boundary[:-1]]
+    return float(monte_carlo(reward[::-1], np.ones(len(reward)), first[::-1], discount).std(dtype=np.float64))
+
+
 def endless(failure: float, discount: float) -> float:
     """The return of failing for ever."""
     if discount >= 1.0:

@@ -74,6 +74,8 @@ def test_without_one_it_is_adam_with_the_options(spec):
         found = parts.actor_critic_optimisers(config)[name]
         assert isinstance(found, Adam) and found.rate(5) == np.float32(rate)
         assert (found.weight_decay, found.grad_clip) == (0.1, 0.5)
+    apart = parts.actor_critic_optimisers(dataclasses.replace(config, actor_grad_clip=0.25))
+    assert (apart["actor"].grad_clip, apart["critic"].grad_clip) == (0.25, 0.5)
     warm = parts.optimiser(BC(warmup_steps=10), "actor", 1.0, 10)
     np.testing.assert_allclose(warm.rate(5), 0.5)
 

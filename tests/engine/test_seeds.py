@@ -50,7 +50,7 @@ def test_one_after_another_hands_the_shared_part_on(count):
 
 
 def finished(plan, execute):
-    """Ring rows and agents of a SAC run, on the host, with its log."""
+    """Ring rows and agents of a run, on the host, with its log."""
     outcome = execute(plan)
     rows = np.asarray(outcome.carry.ring.rows)
     return rows, jax.tree.map(np.asarray, outcome.carry.seeds.agent), outcome.rows
@@ -61,9 +61,11 @@ def four(plan_of, execute, quick):
     return finished(plan_of("sac", "probe-action", seeds=4), execute)
 
 
-def test_seed_3_of_4_is_seed_3_of_8_bit_for_bit(four, plan_of, execute):
-    rows, agent, log = four
-    more_rows, more_agent, more_log = finished(plan_of("sac", "probe-action", seeds=8), execute)
+@pytest.mark.parametrize("recipe", ["sac", "ppo", "o2sac"])
+def test_seed_3_of_4_is_seed_3_of_8_bit_for_bit(recipe, request, plan_of, execute):
+    few, many = (plan_of(recipe, "probe-action", seeds=n) for n in (4, 8))
+    rows, agent, log = request.getfixturevalue("four") if recipe == "sac" else finished(few, execute)
+    more_rows, more_agent, more_log = finished(many, execute)
     np.testing.assert_array_equal(rows, more_rows[:4])
     for ours, theirs in zip(jax.tree.leaves(agent), jax.tree.leaves(more_agent), strict=True):
         np.testing.assert_array_equal(ours, theirs[:4])

@@ -138,7 +138,7 @@ def the_policy_alone_is_taken_over(seen):
         assert not same(before[name], after[name]), name  # fresh
     for name in after:
         assert not name.endswith(".opt") or not any(leaf.any() for leaf in after[name].values()), name
-    assert np.isneginf([*after["reference.best"].values()]).all()
+    assert (np.asarray([*after["reference.best"].values()]) == reference.UNJUDGED).all()
 
 
 def the_boundaries_are_as_they_should(named, seen):
@@ -380,6 +380,34 @@ def test_the_options_of_o2ppo(domain):
 def test_a_reference_at_intervals_has_a_quarter_of_the_limit(recipe, end):
     _, phases = made(recipe, *BOTH["locomotion"], reference="interval")
     assert phases["finetune"].config.constraint_end == end
+
+
+def test_halfcheetahs_rewards_are_divided_by_the_std_of_the_discounted_return():
+    reward, boundary = np.array([1.0, 2.0, 4.0, 8.0], np.float32), np.array([False, True, False, False])
+    data = types.SimpleNamespace(reward=reward, boundary=boundary)
+    for env, expected in (("halfcheetah", np.std([1.0, 2.99, 4.0, 11.96])), ("hopper", 1.0)):
+        spec, found = Spec(env, 5, 2, 100, domain="locomotion"), presets.find("locomotion")
+        options = presets.resolve(RunOptions(), found, names.run_defaults("o2ppo", "locomotion"))
+        for given, scale in (({}, expected), ({"return_scale": 3.0}, 3.0)):
+            phases = names.find("o2ppo")(Builder(spec, found, options, given, "x", data=data))
+            np.testing.assert_allclose([phase.config.return_scale for phase in phases[1:]], scale, rtol=1e-6)
+
+
+SLOW, EACH = (10, 0.25), (1, None)
+INTERVALS = [
+    *((recipe, "hopper", data, SLOW) for recipe in ("o2sac", "o2td3") for data in ("expert", "Medium-Expert")),
+    *(("o2td3", "walker2d", *case) for case in (("expert", SLOW), ("medium-expert", EACH))),
+    *(("o2sac", *case) for case in (("walker2d", "expert", EACH), ("hopper", "medium", EACH))),
+    *(("o2ppo", "hopper", *case) for case in (("expert", (4, None)), ("medium-expert", EACH))),
+]
+
+
+@pytest.mark.parametrize("recipe, env, data, expected", INTERVALS)
+def test_the_intervals_of_the_reference_and_the_actors_clip(recipe, env, data, expected):
+    _, phases = made(recipe, env, "locomotion", f"{env}-{data}-v2", reference="interval")
+    config = phases["finetune"].config
+    assert (config.reference_interval, config.actor_grad_clip) == expected
+    assert made(recipe, env, "locomotion", f"{env}-{data}-v2")[1]["finetune"].config.actor_grad_clip is None
 
 
 # -- transfer --------------------------------------------------------------------------------------------------------

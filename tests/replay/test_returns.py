@@ -25,6 +25,18 @@ def naive(reward, mask, boundary, discount, failure=None):
     return out.astype(np.float32)
 
 
+def test_the_std_of_the_running_return_agrees_with_a_loop() -> None:
+    rng = np.random.default_rng(0)
+    reward, boundary = rng.normal(size=60).astype("f"), rng.random(60) < 0.1
+    running, found = 0.0, []
+    for now, last in zip(reward, boundary, strict=True):
+        running = float(now) + 0.9 * running
+        found.append(running)
+        running = 0.0 if last else running
+    assert boundary.any()
+    np.testing.assert_allclose(returns.running_std(reward, boundary, 0.9), np.std(found), rtol=1e-6)
+
+
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("sparse", [True, False])
 def test_monte_carlo_agrees_with_a_loop(seed: int, sparse: bool) -> None:

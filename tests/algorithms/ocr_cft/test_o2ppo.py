@@ -26,6 +26,7 @@ CONFIG = O2PPO(
     value_lr=7e-3,
     linear_steps=None,
     max_log_std=-0.2,
+    return_scale=2.5,
     auxiliary_weight=1.5,
     auxiliary_steps=40.0,
 )
@@ -91,7 +92,7 @@ def advantages(ref, s, b):
     )
     found, after = np.zeros(b.reward.shape), np.zeros(COPIES)
     for t in reversed(range(LENGTH)):
-        after = b.reward[t] + 0.9 * b.mask[t] * following[t] - value[t] + 0.72 * np.where(b.last[t], 0, after)
+        after = b.reward[t] / 2.5 + 0.9 * b.mask[t] * following[t] - value[t] + 0.72 * np.where(b.last[t], 0, after)
         found[t] = after
     return found.reshape(-1), (found + value).reshape(-1)
 
@@ -140,7 +141,7 @@ def test_the_value_is_regressed_on_returns(ref, spec):
     state, b, s = start(ref, config, spec), ref.batch(2, 1, ref.ROWS), None
     s = ref.host(state)
     found, metrics = jax.jit(algorithm.update)(state, b, jax.random.key(0), ref.clock())
-    loss = lambda p: ((ref.v(p, b.obs[0]) - b.mc_return[0]) ** 2).mean()
+    loss = lambda p: ((ref.v(p, b.obs[0]) - b.mc_return[0] / 2.5) ** 2).mean()
     ref.close(metrics["value/loss"], loss(s.value.params))
     expected = dataclasses.replace(s, value=ref.adam(s.value, ref.gradient(loss, s.value.params), 7e-3))
     ref.agree(found, expected, {"actor": 7e-3, "value": 7e-3})
