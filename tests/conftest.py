@@ -1,6 +1,8 @@
 """Shared set-up: strict ranks, reuse of keys is an error, every test on the CPU unless told otherwise."""
 
+import importlib.metadata
 import io
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,7 @@ import numpy as np
 import pytest
 from jax.experimental.compilation_cache import compilation_cache
 
-from fastrl import envs
+from fastrl import envs, launch
 from fastrl.data.datasets import Dataset
 from fastrl.engine import run as engine
 from fastrl.engine.plan import Plan
@@ -21,6 +23,23 @@ from fastrl.runs import manifest
 from fastrl.runs.preempt import StopRequest
 from fastrl.runs.progress import Progress
 
+
+def _start_jax() -> None:
+    """Without XLA's fusion emitters, half of a program's compile time; processes that a test starts have them.
+
+    XLA reads its flags once, as its client starts. Another jaxlib may not know this one, and would abort.
+    """
+    before = os.environ.get("XLA_FLAGS")
+    if importlib.metadata.version("jaxlib").startswith("0.10."):
+        os.environ["XLA_FLAGS"] = launch.merge(before or "", {"--xla_cpu_use_fusion_emitters": "false"})
+    jax.devices()
+    if before is None:
+        os.environ.pop("XLA_FLAGS", None)
+    else:
+        os.environ["XLA_FLAGS"] = before
+
+
+_start_jax()
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_debug_key_reuse", True)
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from fastrl import envs, presets
+from fastrl.algorithms import reference
 from fastrl.algorithms.distil import Distil
 from fastrl.config import RunOptions
 from fastrl.methods import CQL, O2PPO, O2SAC, O2TD3, SAC, TD3BC
