@@ -165,6 +165,26 @@ def given(found: argparse.Namespace, classes: Sequence[type]) -> dict[str, Any]:
     return {name: value for name, value in vars(found).items() if name in names}
 
 
+def of_phases(words: Sequence[str], kinds: Sequence[type]) -> tuple[list[str], dict[str, Any]]:
+    """`--PHASE.OPTION VALUE` taken out of the words: (the other words, values by `phase.option`)."""
+    hints = {"steps": int} | {name: hint for kind in kinds[::-1] for name, hint in typing.get_type_hints(kind).items()}
+    rest, found, left = [], {}, list(words)
+    while left:
+        word = left.pop(0)
+        option, equals, text = word.partition("=")
+        phase, dot, name = option.removeprefix("--").replace("-", "_").partition(".")
+        if not (option.startswith("--") and dot and phase.isidentifier()):
+            rest.append(word)
+            continue
+        if not equals and not left:
+            raise UserError(f"{option} needs a value; write {option} VALUE")
+        try:
+            found[f"{phase}.{name}"] = parse_value(text if equals else left.pop(0), hints.get(name, str))
+        except ValueError as error:
+            raise UserError(f"{option}: {error}") from error
+    return rest, found
+
+
 def sweep_option(parser: Parser) -> None:
     """Adds --sweep; `grid` reads what it collects."""
     meaning = (

@@ -65,7 +65,13 @@ def run(words: Sequence[str]) -> int:
     parser.add_argument("--from", dest="start", metavar="DIR", help=meaning)
     add_options(parser, "run", [RunOptions])
     options.sweep_option(parser)
-    add_options(parser, "algorithms (each option holds for every phase that has it)", KINDS, paper=True)
+    add_options(
+        parser,
+        "algorithms (an option holds for every phase that has it; --align.actor-lr is that of the phase align)",
+        KINDS,
+        paper=True,
+    )
+    words, of_phases = options.of_phases(words, KINDS)
     found = parser.parse(words)
     if found.recipe not in presets.RECIPES and ":" not in found.recipe:
         raise unknown("recipe", found.recipe, presets.RECIPES, "fastrl recipes lists them")
@@ -73,7 +79,7 @@ def run(words: Sequence[str]) -> int:
         raise UserError("--env is missing; name an environment (fastrl envs lists them)")
     found.out = found.out.replace("RECIPE", found.recipe.rpartition(":")[2]).replace("ENV", found.env.replace(":", "-"))
     grid = options.grid(found.sweep, (RunOptions, *KINDS))
-    arguments = _common(found) | given(found, (RunOptions, *KINDS))
+    arguments = _common(found) | given(found, (RunOptions, *KINDS)) | of_phases
     from fastrl import api
 
     task = {"dataset": datasets_cli.source(found), "start": found.start, **arguments}

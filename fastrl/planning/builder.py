@@ -5,6 +5,8 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import jax
+
 from fastrl import presets
 from fastrl.config import ActorCritic, Options, RunOptions
 from fastrl.data.datasets import Dataset
@@ -38,6 +40,23 @@ class Builder:
         """Options of algorithm `name`: class < domain < recipe < user."""
         return presets.configure(ALGORITHMS[name], name, self.domain, recipe, self.overrides)
 
+    def of_phase(self, config: Any, phase: str) -> Any:
+        """The options with those that the user set for one phase alone (`align.actor_lr`)."""
+        own = {key.partition(".")[2]: value for key, value in self.overrides.items() if key.startswith(f"{phase}.")}
+        if not own:
+            return config
+        for option in own:
+            if not hasattr(config, option):
+                raise UserError(f"--{phase}.{option}: phase {phase} has no such option; leave it out")
+        changed = dataclasses.replace(config, **own)
+        before, after = (jax.eval_shape(each.build(self.spec).init, jax.random.key(0)) for each in (config, changed))
+        if before != after:
+            raise UserError(
+                f"--{phase}.{', '.join(own)}: this changes what the phase's agent consists of; set it for all phases "
+                f"(without {phase!r})"
+            )
+        return changed
+
     @property
     def reward(self) -> tuple[float, float]:
         """Scale and bias of the rewards: the user's, else the domain's."""
@@ -55,6 +74,7 @@ class Builder:
 
     def offline(self, config: Options, name: str = PRETRAIN, steps: int | None = None, entry: Entry = keep) -> Phase:
         """Gradient steps on the dataset alone (WSRL, Algorithm 1, the pre-training before it)."""
+        config = self.of_phase(config, name)
         return Phase(
             name=name,
             config=config,
@@ -91,7 +111,7 @@ class Builder:
         minibatches: int | None = None,
     ) -> list[Phase]:
         """Warm-up with the frozen policy or another behaviour, then fine-tuning: together `--steps` steps."""
-        options = self.options
+        options, config = self.options, self.of_phase(config, "finetune")
         asked = warmup if options.warmup is None else options.warmup
         waits = tuple(self.first_update(config, each, ratio, append, minibatches) for each in self.warmups or (asked,))
         first = min(waits)
@@ -127,7 +147,7 @@ class Builder:
 
     def on_policy(self, config: Any, entry: Entry = keep) -> list[Phase]:
         """Iterations of a rollout and its update: `--steps` environment steps, whole iterations."""
-        copies, steps = self.options.num_envs, self.options.steps or 0
+        copies, steps, config = self.options.num_envs, self.options.steps or 0, self.of_phase(config, "finetune")
         if config.rollout % copies:
             raise UserError(f"--rollout {config.rollout} must be a multiple of --num-envs {copies}")
         if steps < config.rollout:

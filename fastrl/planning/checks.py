@@ -29,6 +29,11 @@ def used(name: str, options: RunOptions, overrides: Mapping[str, Any], phases: S
     who = f"{name} --from an agent" if started else name
     configs = [phase.config for phase in phases]
     for option, value in overrides.items():
+        if "." in option:
+            called = [phase.name for phase in phases]
+            if (named := option.partition(".")[0]) not in called:
+                raise UserError(f"{_flag(option)}: no phase of {who} is called {named}; it has {', '.join(called)}")
+            continue
         has(who, [type(config) for config in configs], [option])
         if not any(hasattr(config, option) and getattr(config, option) in (value,) for config in configs):
             raise UserError(

@@ -46,12 +46,17 @@ def environment(env: str | Environment | None, options: Mapping[str, Any]) -> En
 
 
 def split_options(given: Mapping[str, Any]) -> tuple[RunOptions, dict[str, Any]]:
-    """Options by name into run options and options of the algorithms; an unknown one is refused."""
+    """Options by name into run options and options of the algorithms; an unknown one is refused.
+
+    `align.actor_lr` is the option of one phase, and stays under that name; `align.steps` is `align_steps`.
+    """
     run_fields = {field.name for field in dataclasses.fields(RunOptions)}
     algorithm_fields = {field.name for kind in ALGORITHMS.values() for field in dataclasses.fields(kind)}
     known = run_fields | algorithm_fields
+    steps = {name.replace("_steps", ".steps"): name for name in run_fields if name.endswith("_steps")}
+    given = {steps.get(name, name): value for name, value in given.items()}
     for name in given:
-        if name not in known:
+        if name not in known and name.partition(".")[2] not in algorithm_fields:
             raise unknown_option(name, [*sorted(known), *PARAMETERS], "fastrl run --help lists all")
     options = RunOptions(**{k: v for k, v in given.items() if k in run_fields})
     return options, {k: v for k, v in given.items() if k not in run_fields}

@@ -3,7 +3,7 @@ from typing import Literal
 
 import pytest
 
-from fastrl.cli.options import Parser, add_options, given, parse_value
+from fastrl.cli.options import Parser, add_options, given, of_phases, parse_value
 from fastrl.config import RunOptions, option
 from fastrl.errors import UserError
 from fastrl.methods import ALGORITHMS
@@ -105,3 +105,28 @@ def test_every_option_of_every_algorithm_can_be_read_back_from_its_help():
             name, default = f"--{field.name.replace('_', '-')}", field.default
             text = ",".join(map(str, default)) if isinstance(default, tuple) else str(default)
             assert given(parser.parse([name, text]), [kind]) == {field.name: default}
+
+
+def test_options_of_one_phase_are_taken_out_of_the_words():
+    words = [
+        "o2sac",
+        "--align.rate",
+        "2",
+        "--env",
+        "a.b",
+        "--finetune.hidden=4,4",
+        "--align.steps",
+        "7",
+        "--x",
+        "./--y.z",
+    ]
+    rest, found = of_phases(words, [More])
+    assert rest == ["o2sac", "--env", "a.b", "--x", "./--y.z"]
+    assert found == {"align.rate": 2.0, "finetune.hidden": (4, 4), "align.steps": 7}
+    for wrong, match in (
+        (["--align.rate"], "--align.rate needs a value"),
+        (["--align.rate", "fast"], "--align.rate: 'fast' is not a number"),
+        (["--align.steps", "1.5"], "--align.steps: '1.5' is not a whole number"),
+    ):
+        with pytest.raises(UserError, match=match):
+            of_phases(wrong, [More])

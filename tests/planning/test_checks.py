@@ -48,6 +48,15 @@ def test_an_option_of_another_algorithm_is_refused(plan_of, recipe):
         ("sac", None, {"offline_ratio": 0.5}, "no phase of sac uses --offline-ratio"),
         ("rlpd", None, {"retention": "append"}, "rlpd has --retention append: offline data is used in every batch"),
         ("rlpd", None, {"retention": "none"}, "rlpd has offline data in every batch; leave --retention none out"),
+        (
+            "wsrl",
+            None,
+            {"align.actor_lr": 1e-5},
+            "--align.actor-lr: no phase of wsrl is called align; it has pretrain, w",
+        ),
+        ("wsrl", None, {"pretrain.utd": 5, "finetune.cql_actions": 5}, "--finetune.cql_actions: phase finetune has no"),
+        ("wsrl", None, {"finetune.num_critics": 5}, "--finetune.num_critics: this changes what the phase's agent"),
+        ("wsrl", None, {"finetune.actor_lt": 5}, "unknown option.*actor.lt"),
     ],
 )
 def test_what_no_phase_uses_is_refused(plan_of, recipe, start, options, match):
@@ -95,3 +104,13 @@ def _offline(config):
     from fastrl.engine.phase import Phase
 
     return Phase("pretrain", config, None, 5)
+
+
+def test_an_option_of_one_phase_is_that_phases_alone(plan_of):
+    own = {"align.actor_lr": 1e-5, "align.steps": 7, "reevaluate.batch_size": 4, "finetune.utd": 3, "actor_lr": 2e-4}
+    phases = {phase.name: phase for phase in plan_of("o2sac", **own).phases}
+    rates = {name: phase.config.actor_lr for name, phase in phases.items()}
+    assert rates == dict.fromkeys(phases, 2e-4) | {"align": 1e-5}
+    assert [phases[name].steps for name in ("reevaluate", "align")] == [20, 7]
+    assert [phases[name].batch_size for name in ("reevaluate", "align", "finetune")] == [4, 8, 8]
+    assert [phases[name].utd for name in ("align", "warmup", "finetune")] == [1, 3, 3]
