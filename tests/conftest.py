@@ -23,23 +23,11 @@ from fastrl.runs import manifest
 from fastrl.runs.preempt import StopRequest
 from fastrl.runs.progress import Progress
 
+# Without XLA's fusion emitters a program compiles in half the time, here and in the processes that tests start. XLA
+# reads its flags as its client starts; another jaxlib may not know this one, and would abort.
+if importlib.metadata.version("jaxlib").startswith("0.10."):
+    os.environ["XLA_FLAGS"] = launch.merge(os.environ.get("XLA_FLAGS", ""), {"--xla_cpu_use_fusion_emitters": "false"})
 
-def _start_jax() -> None:
-    """Without XLA's fusion emitters, half of a program's compile time; processes that a test starts have them.
-
-    XLA reads its flags once, as its client starts. Another jaxlib may not know this one, and would abort.
-    """
-    before = os.environ.get("XLA_FLAGS")
-    if importlib.metadata.version("jaxlib").startswith("0.10."):
-        os.environ["XLA_FLAGS"] = launch.merge(before or "", {"--xla_cpu_use_fusion_emitters": "false"})
-    jax.devices()
-    if before is None:
-        os.environ.pop("XLA_FLAGS", None)
-    else:
-        os.environ["XLA_FLAGS"] = before
-
-
-_start_jax()
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_debug_key_reuse", True)
 

@@ -115,7 +115,8 @@ class Driver:
             return carry
         timing = self._timing(number)
         started = time.monotonic()
-        length = divisor(math.gcd(total, self._log_every(phase)), max(1, plan.chunk // phase.rollout))
+        steps = math.gcd(total, self._log_every(phase), done)  # a resume may begin where another chunk left off
+        length = divisor(steps, max(1, plan.chunk // phase.rollout))
         program = self._compile(number, length, carry)
         evaluation = self._compile_evaluation(phase, carry)
         launch.return_free_memory()

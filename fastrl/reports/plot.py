@@ -141,6 +141,7 @@ def _limits(panels: list[Axes], runs: list[Results]) -> None:
 def _boundaries(axes: Axes, runs: list[Results], offline: bool) -> None:
     """Labelled lines where phases begin; warm-ups shaded. Equal boundaries of several runs are one."""
     drawn: set[tuple[str, int]] = set()
+    row = 0
     for number, run in enumerate(runs):
         spots = run.boundaries()
         ends = [spot[1] for spot in spots[1:]] + [int(run.online[-1])]
@@ -159,17 +160,18 @@ def _boundaries(axes: Axes, runs: list[Results], offline: bool) -> None:
                 continue
             colour = GREY if len(runs) == 1 else PALETTE[number % len(PALETTE)]
             label = {WARMUP: "warm-up", "finetune": "learning" if run.scratch else "fine-tuning"}.get(name, name)
-            _mark(axes, at, label, sum(other[1] != at for other in drawn), colour)
+            _mark(axes, at, label, row, colour)
+            row += 1
 
 
-def _mark(axes: Axes, at: int, label: str, before: int, colour: str) -> None:
+def _mark(axes: Axes, at: int, label: str, row: int, colour: str) -> None:
     """One thin line with its label above the panel, the next ones a row higher each."""
     axes.axvline(at, color=colour, lw=0.9, zorder=1)
     axes.annotate(
         label,
         (at, 1.0),
         xycoords=("data", "axes fraction"),
-        xytext=(3, 4 + 12 * (before % 3)),
+        xytext=(3, 4 + 12 * (row % 3)),
         textcoords="offset points",
         fontsize=9.5,
         color=colour,
