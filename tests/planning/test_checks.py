@@ -114,3 +114,13 @@ def test_an_option_of_one_phase_is_that_phases_alone(plan_of):
     assert [phases[name].steps for name in ("reevaluate", "align")] == [20, 7]
     assert [phases[name].batch_size for name in ("reevaluate", "align", "finetune")] == [4, 8, 8]
     assert [phases[name].utd for name in ("align", "warmup", "finetune")] == [1, 3, 3]
+
+
+def test_an_agent_that_learnt_on_another_scale_of_reward_gives_its_policy_and_not_its_values(plan_of):
+    other = dataclasses.replace(AGENT, reward=(10.0, -5.0))
+    with pytest.raises(
+        UserError, match=r"the agent learnt on reward \* 10 \+ -5 and this run has \* 1 \+ 0; give both"
+    ):
+        plan_of("wsrl", start=other)
+    names = [phase.name for phase in plan_of("o2sac", start=other).phases]
+    assert names == ["distil", "reevaluate", "align", "warmup", "finetune"]
