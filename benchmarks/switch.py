@@ -2,7 +2,8 @@
 
 The pre-trained score of a seed is the mean over the evaluations of its frozen policy (the re-evaluation phase), or the
 last evaluation of its pre-training where there are none. Each evaluation after it is taken minus that score, seed by
-seed; a run falls below where the 95 % interval of the difference lies below 0. Prints a table of Markdown.
+seed; a run falls below where the 95 % interval of the difference lies below 0. The lowest evaluation is the lowest of
+many, so that chance alone takes it below more often than one in twenty. Prints a table of Markdown.
 """
 
 import sys
@@ -36,16 +37,16 @@ def line(run: Results, moment: str, index: int) -> str:
 
 
 def table(runs: Sequence[Results]) -> str:
-    """For each run: the switch, the lowest online evaluation, the last."""
+    """For each run: the switch, the lowest evaluation while it fine-tunes, the last."""
     lines = [HEAD, "|---|---|---|---|---|---|"]
     for run in runs:
         change = run.values - pretrained(run)[:, None]
         centres = np.array([statistics.iqm(column) for column in change.T])
-        online = np.flatnonzero(run.online > 0)
-        lowest = int(online[centres[online].argmin()])
+        learning = np.flatnonzero(np.array(run.phase) == "finetune")
+        lowest = int(learning[centres[learning].argmin()])
         assert run.switch is not None
         lines.append(line(run, "at the switch", run.switch))
-        lines.append(line(run, f"lowest online, at {run.online[lowest]:,} steps", lowest))
+        lines.append(line(run, f"lowest while fine-tuning, at {run.online[lowest]:,} steps", lowest))
         lines.append(line(run, f"last, at {run.online[-1]:,} steps", -1))
     return "\n".join(lines)
 

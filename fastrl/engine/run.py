@@ -97,7 +97,9 @@ class Driver:
         meta, self.safe = restored.meta, restored.step
         self.record.restart(meta["rows"])
         self.timing = meta["timing"]
-        self.progress.message(f"resumed at step {int(restored.carry.step)} of {self.plan.phases[meta['phase']].name}")
+        phase = self.plan.phases[meta["phase"]]
+        steps = int(restored.carry.step) * self.plan.per_iteration(phase)
+        self.progress.message(f"resumed at step {steps} of {phase.name}")
         return meta["phase"], restored.carry
 
     def _enter(self, number: int, before: Carry | None) -> Carry:
@@ -121,7 +123,8 @@ class Driver:
         evaluation = self._compile_evaluation(phase, carry)
         launch.return_free_memory()
         timing["compile_seconds"] += time.monotonic() - started
-        self.progress.phase(phase.name, total, done)
+        each = plan.per_iteration(phase)
+        self.progress.phase(phase.name, total * each, done * each)
         if done == 0 and self._opens(number):
             carry = self._evaluate(number, carry, evaluation)
         while done < total:
@@ -129,7 +132,7 @@ class Driver:
             carry = jax.block_until_ready(program(carry, self.data))
             done += length
             timing["seconds"] += time.monotonic() - started
-            timing["steps"] = done * plan.per_iteration(phase)
+            timing["steps"] = done * each
             try:
                 host.check()
                 if done % self._log_every(phase) == 0 or done == total:
@@ -139,7 +142,7 @@ class Driver:
             except UserError:  # a simulator failed: everything before this chunk is good
                 self._checkpoint(number, *last)
                 raise
-            self.progress.update(done, self.record.note())
+            self.progress.update(done * each, self.record.note())
             self._save(number, carry, end=done == total)
         return carry
 

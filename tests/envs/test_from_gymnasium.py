@@ -136,7 +136,7 @@ def test_a_run_that_a_simulator_ended_can_go_on(plan_of, execute, tmp_path, odd)
     plan = plan_of("sac", env, data=None, **options)
     whole = execute(plan, tmp_path / "whole")
     with pytest.raises(UserError, match=r"step 3 of the episode of seed \d+, raised RuntimeError: out of fuel"):
-        execute(plan, tmp_path / "broken", At(4, flag.touch))
+        execute(plan, tmp_path / "broken", At(8, flag.touch))  # two copies, so four steps of the scan
     (saved,) = (tmp_path / "broken" / "checkpoints").iterdir()
     assert saved.name == "10"  # episodes have 8 steps: the third step of the second is the eleventh
     flag.unlink()
