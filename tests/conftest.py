@@ -28,6 +28,16 @@ from fastrl.runs.progress import Progress
 if importlib.metadata.version("jaxlib").startswith("0.10."):
     os.environ["XLA_FLAGS"] = launch.merge(os.environ.get("XLA_FLAGS", ""), {"--xla_cpu_use_fusion_emitters": "false"})
 
+
+def _own_cores() -> None:
+    """Workers side by side get cores of their own: XLA's threads spin, and would take turns with another worker's."""
+    worker, workers = os.environ.get("PYTEST_XDIST_WORKER"), int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    if worker is not None and hasattr(os, "sched_setaffinity"):
+        cores = sorted(os.sched_getaffinity(0))[int(worker.removeprefix("gw")) :: workers]
+        os.sched_setaffinity(0, cores or os.sched_getaffinity(0))
+
+
+_own_cores()
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_debug_key_reuse", True)
 
