@@ -2,8 +2,8 @@
 
 The pre-trained score of a seed is the mean over the evaluations of its frozen policy (the re-evaluation phase), or the
 last evaluation of its pre-training where there are none. Each evaluation after it is taken minus that score, seed by
-seed; a run falls below where the 95 % interval of the difference lies below 0. The lowest evaluation is the lowest of
-many, so that chance alone takes it below more often than one in twenty. Prints a table of Markdown.
+seed; it lies below where the 95 % interval of the difference does. Intervals are of one evaluation each, so that chance
+alone takes about one in forty below. Prints a table of Markdown.
 """
 
 import sys
@@ -14,7 +14,7 @@ import numpy as np
 from fastrl.reports import results, statistics
 from fastrl.reports.results import Results
 
-HEAD = "| run | seeds | pre-trained | moment | minus pre-trained, 95 % interval | below |"
+HEAD = "| run | seeds | pre-trained | at the switch | lowest while fine-tuning | last | evaluations below |"
 
 
 def pretrained(run: Results) -> np.ndarray:
@@ -26,29 +26,24 @@ def pretrained(run: Results) -> np.ndarray:
     return run.values[:, frozen].mean(1)
 
 
-def line(run: Results, moment: str, index: int) -> str:
-    """One row of the table: the differences of one evaluation."""
+def line(run: Results) -> str:
+    """One row of the table."""
     before = pretrained(run)
-    change = run.values[:, index] - before
-    low, high = statistics.stratified_bootstrap(change)
-    name, score, found = run.folder.name, statistics.iqm(before), statistics.iqm(change)
-    below = "yes" if high < 0 else "no"
-    return f"| {name} | {len(before)} | {score:,.0f} | {moment} | {found:,.0f} [{low:,.0f}, {high:,.0f}] | {below} |"
+    change = run.values - before[:, None]
+    centres = np.array([statistics.iqm(column) for column in change.T])
+    bands = [statistics.stratified_bootstrap(column) for column in change.T]
+    learning = np.flatnonzero(np.array(run.phase) == "finetune")
+    lowest, below = int(learning[centres[learning].argmin()]), sum(bands[n][1] < 0 for n in learning)
+    assert run.switch is not None
+    told = [f"{centres[n]:,.0f} [{bands[n][0]:,.0f}, {bands[n][1]:,.0f}]" for n in (run.switch, lowest, -1)]
+    told[1] += f" at {run.online[lowest]:,}"
+    cells = (run.folder.name, len(before), f"{statistics.iqm(before):,.0f}", *told, f"{below} of {len(learning)}")
+    return f"| {' | '.join(map(str, cells))} |"
 
 
 def table(runs: Sequence[Results]) -> str:
-    """For each run: the switch, the lowest evaluation while it fine-tunes, the last."""
-    lines = [HEAD, "|---|---|---|---|---|---|"]
-    for run in runs:
-        change = run.values - pretrained(run)[:, None]
-        centres = np.array([statistics.iqm(column) for column in change.T])
-        learning = np.flatnonzero(np.array(run.phase) == "finetune")
-        lowest = int(learning[centres[learning].argmin()])
-        assert run.switch is not None
-        lines.append(line(run, "at the switch", run.switch))
-        lines.append(line(run, f"lowest while fine-tuning, at {run.online[lowest]:,} steps", lowest))
-        lines.append(line(run, f"last, at {run.online[-1]:,} steps", -1))
-    return "\n".join(lines)
+    """A row a run."""
+    return "\n".join([HEAD, "|---" * 7 + "|", *map(line, runs)])
 
 
 if __name__ == "__main__":

@@ -36,8 +36,9 @@ def curves(folders: list[Path | str], out_png: Path | str, labels: list[str] | N
     for axes in panels:
         _style(axes)
     _limits(panels, runs)
+    row = 0
     for axes in panels:
-        _boundaries(axes, runs, offline=axes is left)
+        row = _boundaries(axes, runs, axes is left, row)
     if left is not None and right is not None:  # the zero where they meet is written once
         left.xaxis.set_major_formatter(FuncFormatter(lambda x, _: short(x) if x else ""))
     if right is not None and len(runs) == 1 and runs[0].switch is not None:
@@ -138,10 +139,12 @@ def _limits(panels: list[Axes], runs: list[Results]) -> None:
         axes.tick_params(axis="y", labelleft=False)
 
 
-def _boundaries(axes: Axes, runs: list[Results], offline: bool) -> None:
-    """Labelled lines where phases begin; warm-ups shaded. Equal boundaries of several runs are one."""
+def _boundaries(axes: Axes, runs: list[Results], offline: bool, row: int) -> int:
+    """Labelled lines where phases begin; warm-ups shaded. Equal boundaries of several runs are one.
+
+    The first label stands in `row`, the next ones a row higher each, so that none covers another; returns the next row.
+    """
     drawn: set[tuple[str, int]] = set()
-    row = 0
     for number, run in enumerate(runs):
         spots = run.boundaries()
         ends = [spot[1] for spot in spots[1:]] + [int(run.online[-1])]
@@ -162,10 +165,11 @@ def _boundaries(axes: Axes, runs: list[Results], offline: bool) -> None:
             label = {WARMUP: "warm-up", "finetune": "learning" if run.scratch else "fine-tuning"}.get(name, name)
             _mark(axes, at, label, row, colour)
             row += 1
+    return row
 
 
 def _mark(axes: Axes, at: int, label: str, row: int, colour: str) -> None:
-    """One thin line with its label above the panel, the next ones a row higher each."""
+    """One thin line with its label above the panel, in one of three rows."""
     axes.axvline(at, color=colour, lw=0.9, zorder=1)
     axes.annotate(
         label,
