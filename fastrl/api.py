@@ -28,8 +28,7 @@ from fastrl.planning import request as requests
 from fastrl.planning import sweep as sweeps
 from fastrl.planning.builder import Builder
 from fastrl.planning.request import Request
-from fastrl.recipes import names
-from fastrl.recipes.wsrl import adopt_all
+from fastrl.recipes import names, ocr_cft
 from fastrl.runs import folder
 from fastrl.runs.folder import Resume
 from fastrl.runs.progress import Progress
@@ -170,7 +169,7 @@ def finetune(
     def recipe(builder: Builder) -> list[Phase]:
         ratio, append = builder.retention()
         warmup = presets.warmup(builder.domain)
-        return builder.online(config, warmup=warmup, ratio=ratio, append=append, entry=adopt_all)
+        return builder.online(config, warmup=warmup, ratio=ratio, append=append, entry=ocr_cft.whole_entry(config))
 
     run_options, overrides = requests.split_options({**options, "seed": key})
     name = f"finetune {name_of(config)}"

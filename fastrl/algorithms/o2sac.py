@@ -44,6 +44,7 @@ class O2SACState:
 def o2sac(config: O2SAC, spec: Spec) -> Algorithm:
     """O2SAC for this environment, in the stage of its configuration."""
     sac.check(config)
+    config = dataclasses.replace(config, temperature_form="exp")  # alpha = exp(l), as every loss below writes it
     net = parts.networks(config, spec)
     optimisers = sac.optimisers_of(config) | {"multiplier": parts.optimisers.adam(config.multiplier_lr)}
 
@@ -80,7 +81,8 @@ def finetune(config: O2SAC, net: Networks, optimisers: dict[str, Any]) -> step.S
     )
     if config.constrain:
         rise = step.together(optimisers, multiplier_loss(config, net))
-        main = step.beside(main, step.when(lambda clock: clock.call % config.utd == 0, rise), "multiplier")
+        first = lambda clock: clock.call % config.utd == 0
+        main = step.beside(main, step.when(first, rise, config.utd), "multiplier")
 
     def followed(state: O2SACState, batch: Transition, key: Key, clock: Clock) -> tuple[O2SACState, Metrics]:
         state, metrics = main(state, batch, key, clock)

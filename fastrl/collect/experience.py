@@ -70,4 +70,5 @@ def _dataset(name: str, lanes: list[np.ndarray], obs_size: int, identity: dict[s
     ends = np.zeros(len(rows), bool)
     ends[np.cumsum([len(lane) for lane in lanes])[:-1] - 1] = True
     reward = (np.asarray(found.reward, np.float64) - identity["reward_bias"]) / identity["reward_scale"]
-    return Dataset.from_arrays(found.obs, found.action, reward, found.mask, found.next_obs, ends, name=name)
+    action = np.clip(found.action, -1.0, 1.0)  # PPO's are as they were drawn; the environment clips them
+    return Dataset.from_arrays(found.obs, action, reward, found.mask, found.next_obs, ends, name=name)

@@ -40,14 +40,17 @@ class Builder:
         """Options of algorithm `name`: class < domain < recipe < user."""
         return presets.configure(ALGORITHMS[name], name, self.domain, recipe, self.overrides)
 
-    def of_phase(self, config: Any, phase: str) -> Any:
-        """The options with those that the user set for one phase alone (`align.actor_lr`)."""
+    def of_phase(self, config: Any, phase: str, without: tuple[str, ...] = ()) -> Any:
+        """The options with those that the user set for one phase alone (`align.actor_lr`); `without` are refused."""
         own = {key.partition(".")[2]: value for key, value in self.overrides.items() if key.startswith(f"{phase}.")}
         if not own:
             return config
         for option in own:
-            if not hasattr(config, option):
-                raise UserError(f"--{phase}.{option}: phase {phase} has no such option; leave it out")
+            flag = f"--{phase}.{option}".replace("_", "-")
+            if not hasattr(config, option) or option in without:
+                raise UserError(f"{flag}: phase {phase} has no such option; leave it out")
+            if option == "normalize_observations":
+                raise UserError(f"{flag}: all phases see the same observations; write --normalize-observations")
         changed = dataclasses.replace(config, **own)
         before, after = (jax.eval_shape(each.build(self.spec).init, jax.random.key(0)) for each in (config, changed))
         if before != after:
@@ -74,7 +77,7 @@ class Builder:
 
     def offline(self, config: Options, name: str = PRETRAIN, steps: int | None = None, entry: Entry = keep) -> Phase:
         """Gradient steps on the dataset alone (WSRL, Algorithm 1, the pre-training before it)."""
-        config = self.of_phase(config, name)
+        config = self.of_phase(config, name, without=("utd",))  # one update a step
         return Phase(
             name=name,
             config=config,
@@ -111,7 +114,9 @@ class Builder:
         minibatches: int | None = None,
     ) -> list[Phase]:
         """Warm-up with the frozen policy or another behaviour, then fine-tuning: together `--steps` steps."""
-        options, config = self.options, self.of_phase(config, "finetune")
+        learning = tuple(field.name for field in dataclasses.fields(config) if field.name != "exploration_noise")
+        options, idle = self.options, self.of_phase(config, "warmup", without=learning)  # it plays, and learns nothing
+        config = self.of_phase(config, "finetune")
         asked = warmup if options.warmup is None else options.warmup
         waits = tuple(self.first_update(config, each, ratio, append, minibatches) for each in self.warmups or (asked,))
         first = min(waits)
@@ -124,7 +129,7 @@ class Builder:
         rows: Draw = draws.finished(config.discount, self.failure) if config.needs_returns else draws.UNIFORM
         collect = Phase(
             name="warmup",
-            config=config,
+            config=idle,
             spec=self.spec,
             steps=first,
             behaviour=behaviour,
@@ -137,6 +142,7 @@ class Builder:
         learn = dataclasses.replace(
             collect,
             name="finetune",
+            config=config,
             steps=steps,
             updates=options.num_envs,
             behaviour=behaviours.POLICY,

@@ -25,7 +25,6 @@ from fastrl.planning.builder import PRETRAIN, Builder
 from fastrl.planning.identity import identity
 from fastrl.planning.request import Request, environment, load, same_sizes, spec_of
 from fastrl.recipes import distillation, names, ocr_cft, ocr_cft_defaults
-from fastrl.recipes.wsrl import adopt_all
 from fastrl.types import Environment, Spec, UserError
 
 POSITIVE = (
@@ -45,6 +44,9 @@ POSITIVE = (
     *("grad_clip", "actor_grad_clip", "return_scale"),
 )
 """Options of algorithms that must be above 0, of several numbers each."""
+
+POLICY_ALONE = (ocr_cft.first_entry, ocr_cft.fitted_entry, distillation.from_teacher)
+"""Entries that take no values over from another agent."""
 
 RING = 2_000_000
 """Most rows of the ring where `capacity` is not given (WSRL's)."""
@@ -69,7 +71,7 @@ def make(request: Request) -> tuple[Plan, dict[str, Any]]:
     phases = seen_through(phases, data, start)
     checks.used(request.name, request.options, request.overrides, phases, start is not None)
     plan = _plan(builder, phases, env, data, start, request.sweep)
-    if start is not None and phases and phases[0].entry not in (ocr_cft.first_entry, distillation.from_teacher):
+    if start is not None and phases and phases[0].entry not in POLICY_ALONE:
         _same_reward(start, plan.task)
     return plan, identity(request, plan)
 
@@ -83,9 +85,9 @@ def entered(builder: Builder, phases: list[Phase], start: Agent) -> list[Phase]:
     if first is None:
         return phases
     if first.entry is keep:
-        return [dataclasses.replace(first, entry=adopt_all), *phases[1:]]
-    if not isinstance(first.config, Referenced):
-        return phases
+        return [dataclasses.replace(first, entry=ocr_cft.whole_entry(first.config)), *phases[1:]]
+    if not isinstance(first.config, Referenced) or not builder.options.reevaluate:
+        return phases  # the agent's critic is kept, so that its policy must fit too
     return [*distillation.phases(builder, first, start), *phases]
 
 
@@ -193,6 +195,9 @@ def _plan(
         discount=phases[0].config.discount if phases else 0.99,
         num_envs=options.num_envs,
     )
+    for option in builder.overrides:
+        if (name := option.partition(".")[2]) in sweep:
+            raise UserError(f"--sweep {name} and --{option.replace('_', '-')}: give one of the two")
     points = _points(sweep, phases)
     return Plan(
         phases=tuple(phase for phase in phases if phase.steps > 0),
@@ -232,6 +237,7 @@ def _check_capacity(capacity: int, prefilled: int, phases: list[Phase], spec: Sp
         return
     if prefilled > capacity:
         raise UserError(f"--capacity {capacity} is less than the dataset's {prefilled} rows; raise it")
-    least = spec.horizon * options.num_envs if first.config.needs_returns else options.num_envs
+    steps = max(first.rollout, spec.horizon if first.config.needs_returns else 1)
+    least = steps * options.num_envs
     if capacity < least:
         raise UserError(f"--capacity {capacity} does not hold the {least} rows that a first update needs; raise it")

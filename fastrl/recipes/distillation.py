@@ -4,29 +4,50 @@ import dataclasses
 from typing import Any
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 
 from fastrl.agent import Agent
 from fastrl.algorithms import transfer
 from fastrl.algorithms.distil import Distil, policy_of
 from fastrl.engine.phase import Phase
+from fastrl.methods import O2TD3
 from fastrl.networks.normalise import Normalised
 from fastrl.planning.builder import Builder
-from fastrl.types import State
+from fastrl.types import Spec, State
 
 
 def phases(builder: Builder, first: Phase, start: Agent) -> list[Phase]:
-    """The phase that distils, or none where the agent's actor has the parameters that the first phase expects."""
+    """The phase that distils, or none where the agent's policy is one of the actor's class."""
     config: Any = first.config
-    student = policy_of(config, builder.spec)
-    expected = jax.eval_shape(lambda: student.init(jax.random.key(0), builder.spec.obs_size))
-    state = start.state.inner if isinstance(start.state, Normalised) else start.state
-    found = getattr(getattr(state, "actor", None), "params", None)
-    if found is not None:
-        found = jax.eval_shape(lambda: jax.tree.map(lambda x: x[0], found))
-        if transfer.fits(expected, found):
-            return []
+    if alike(config, builder.spec, start):
+        return []
     clone = Distil(batch_size=config.batch_size, discount=config.discount, student=config, teacher=start.config)
     return [builder.offline(clone, "distil", builder.options.distil_steps, from_teacher)]
+
+
+def alike(config: Any, spec: Spec, start: Agent) -> bool:
+    """Whether the actor of `config` plays as the agent does, with the agent's own parameters.
+
+    Their shapes are compared, then the actions of a few observations: a mean with a tanh and one without have the same
+    parameters. A cap of the std is the method's own and does not count.
+    """
+    uncapped = dataclasses.replace(config, max_log_std=None) if hasattr(config, "max_log_std") else config
+    student, key = policy_of(uncapped, spec), jax.random.key(0)
+    state = start.state.inner if isinstance(start.state, Normalised) else start.state
+    state = jax.tree.map(lambda x: x[0], state)
+    params = getattr(getattr(state, "actor", None), "params", None)
+    expected = jax.eval_shape(lambda: student.init(key, spec.obs_size))
+    if params is None or not transfer.fits(expected, jax.eval_shape(lambda: params)):
+        return False
+    teacher = start.config.build(spec)
+    obs = jax.random.normal(jax.random.key(1), (4, spec.obs_size))
+    for explore in (False,) if isinstance(config, O2TD3) else (False, True):
+        theirs = jnp.clip(teacher.act(state, obs, jax.random.clone(key), explore), -1.0, 1.0)
+        ours = student.act(params, obs, jax.random.clone(key), explore)
+        if not np.allclose(ours, theirs, atol=1e-5):
+            return False
+    return True
 
 
 def from_teacher(fresh: State, previous: State | None) -> State:

@@ -11,9 +11,10 @@ from fastrl import presets
 from fastrl.algorithms import group, reference, transfer
 from fastrl.config import ActorCritic
 from fastrl.engine.phase import Phase, keep
-from fastrl.methods import ALGORITHMS
+from fastrl.methods import ALGORITHMS, Referenced
 from fastrl.planning.builder import Builder
 from fastrl.recipes import ocr_cft_defaults
+from fastrl.recipes.wsrl import adopt_all
 from fastrl.replay import returns
 from fastrl.types import State
 
@@ -105,6 +106,18 @@ def with_critic(fresh: State, previous: State | None) -> State:
         return fresh
     taken = transfer.adopt(fresh, previous, fields=("critic",), reset_optimizer=True)
     return with_policy(taken, previous)
+
+
+def whole_entry(config: Any) -> Any:
+    """The entry where an agent goes on with everything that it has: OCR-CFT's reference is its policy."""
+    return continued if isinstance(config, Referenced) else adopt_all
+
+
+def continued(fresh: State, previous: State | None) -> State:
+    """Everything of an agent of the same method; of another one its policy, and its critic where both have one."""
+    if previous is None or type(previous) is type(fresh):
+        return adopt_all(fresh, previous)
+    return with_critic(fresh, previous) if hasattr(fresh, "critic") else with_policy(fresh, previous)
 
 
 def with_policy(fresh: State, previous: State) -> State:

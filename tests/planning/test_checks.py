@@ -9,6 +9,9 @@ from fastrl import envs, presets
 from fastrl.agent import Agent
 from fastrl.methods import ALGORITHMS, IQL, SAC, CalQL
 from fastrl.planning import checks
+from fastrl.planning import plan as plans
+from fastrl.planning import request as requests
+from fastrl.recipes import names
 from fastrl.types import UserError
 
 AGENT = Agent(SAC(), envs.make("probe-truncation").spec, {"w": jnp.zeros((1, 3))})
@@ -54,7 +57,11 @@ def test_an_option_of_another_algorithm_is_refused(plan_of, recipe):
             {"align.actor_lr": 1e-5},
             "--align.actor-lr: no phase of wsrl is called align; it has pretrain, w",
         ),
-        ("wsrl", None, {"pretrain.utd": 5, "finetune.cql_actions": 5}, "--finetune.cql_actions: phase finetune has no"),
+        ("wsrl", None, {"finetune.cql_actions": 5}, "--finetune.cql-actions: phase finetune has no such option"),
+        ("wsrl", None, {"pretrain.utd": 5}, "--pretrain.utd: phase pretrain has no such option"),
+        ("wsrl", None, {"warmup.actor_lr": 1.0}, "--warmup.actor-lr: phase warmup has no such option"),
+        ("wsrl", None, {"finetune.normalize_observations": True}, "all phases see the same observations"),
+        ("ppo", None, {"capacity": 19}, "--capacity 19 does not hold the 20 rows that a first update needs"),
         ("wsrl", None, {"finetune.num_critics": 5}, "--finetune.num_critics: this changes what the phase's agent"),
         ("wsrl", None, {"finetune.actor_lt": 5}, "unknown option.*actor.lt"),
     ],
@@ -118,9 +125,22 @@ def test_an_option_of_one_phase_is_that_phases_alone(plan_of):
 
 def test_an_agent_that_learnt_on_another_scale_of_reward_gives_its_policy_and_not_its_values(plan_of):
     other = dataclasses.replace(AGENT, reward=(10.0, -5.0))
-    with pytest.raises(
-        UserError, match=r"the agent learnt on reward \* 10 \+ -5 and this run has \* 1 \+ 0; give both"
-    ):
+    with pytest.raises(UserError, match=r"the agent learnt on reward \* 10 \+ -5 and this run has \* 1 \+ 0"):
         plan_of("wsrl", start=other)
-    names = [phase.name for phase in plan_of("o2sac", start=other).phases]
-    assert names == ["distil", "reevaluate", "align", "warmup", "finetune"]
+    called = [phase.name for phase in plan_of("o2sac", start=other).phases]
+    assert called == ["distil", "reevaluate", "align", "warmup", "finetune"]
+
+
+def test_a_sweep_and_an_option_of_one_phase_do_not_contradict_each_other(plan_of):
+    request = requests.Request(
+        "sac",
+        names.find("sac"),
+        "probe-action",
+        overrides={"finetune.actor_lr": 1e-3},
+        sweep={"actor_lr": [1e-4, 3e-4]},
+    )
+    with pytest.raises(UserError, match=r"--sweep actor_lr and --finetune\.actor-lr: give one of the two"):
+        plans.make(request)
+    noise = {"warmup.exploration_noise": 0.5, "finetune.exploration_noise": 0.2}
+    phases = {phase.name: phase for phase in plan_of("o2td3", **noise).phases}
+    assert [phases[name].config.exploration_noise for name in ("align", "warmup", "finetune")] == [0.1, 0.5, 0.2]

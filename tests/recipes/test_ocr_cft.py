@@ -14,11 +14,12 @@ from fastrl import envs, presets
 from fastrl.algorithms import reference
 from fastrl.algorithms.distil import Distil
 from fastrl.config import RunOptions
-from fastrl.methods import CQL, O2PPO, O2SAC, O2TD3, SAC, TD3BC
+from fastrl.methods import CQL, IQL, O2PPO, O2SAC, O2TD3, SAC, TD3BC
 from fastrl.planning import plan as plans
 from fastrl.planning import request as requests
 from fastrl.planning.builder import Builder
-from fastrl.recipes import distillation, names
+from fastrl.recipes import distillation, names, ocr_cft
+from fastrl.recipes.wsrl import adopt_all
 from fastrl.types import Spec
 
 pytestmark = pytest.mark.usefixtures("quick")
@@ -424,9 +425,13 @@ def test_an_agent_of_another_class_is_distilled_first():
         (O2TD3(**tiny), TD3BC(**tiny), True),
         (O2TD3(**tiny), SAC(**tiny), False),
         (O2PPO(**tiny), TD3BC(**tiny), False),
+        (O2PPO(**tiny), IQL(**tiny, layer_norm=False), False),  # the same parameters, whose mean has no tanh
+        (O2PPO(**tiny), IQL(**tiny, layer_norm=False, squash=True), False),
+        (O2PPO(**tiny, max_log_std=-3.0), IQL(**tiny, layer_norm=False, tanh_mean=True), True),
     ):
+        random = np.random.default_rng(0)
         shapes = jax.eval_shape(jax.vmap(teacher.build(spec).init), jax.random.split(jax.random.key(0), 2))
-        state = jax.tree.map(lambda x: np.zeros(x.shape), shapes)
+        state = jax.tree.map(lambda x: jnp.asarray(random.normal(size=x.shape), x.dtype), shapes)
         first, start = types.SimpleNamespace(config=config), types.SimpleNamespace(config=teacher, state=state)
         found = distillation.phases(builder, first, start)
         assert [phase.name for phase in found] == ([] if fits else ["distil"])
@@ -435,3 +440,19 @@ def test_an_agent_of_another_class_is_distilled_first():
             assert found[0].config == Distil(batch_size=config.batch_size, student=config, teacher=teacher)
             fresh = jax.eval_shape(found[0].config.build(spec).init, jax.random.key(0))
             assert found[0].entry(fresh, "an agent").teacher == "an agent"
+
+
+def test_an_agent_that_goes_on_with_everything_is_its_own_reference():
+    spec, tiny = Spec("made-up", 3, 2, 10), {"actor_hidden": (8,), "critic_hidden": (8,)}
+    config = O2SAC(**tiny)
+    draw = lambda options, seed: options.build(spec).init(jax.random.key(seed))
+    entry, fresh = ocr_cft.whole_entry(config), draw(config, 0)
+    before = draw(CQL(**tiny, std="scaled", num_critics=2, kernel_scale=1.0, actor_layer_norm=False), 1)
+    after = entry(fresh, before)
+    for params in (after.actor.params, after.reference.params, after.offline):
+        jax.tree.map(np.testing.assert_array_equal, params, before.actor.params)
+    jax.tree.map(np.testing.assert_array_equal, after.critic.params, before.critic.params)
+    assert float(after.temperature.params) == float(fresh.temperature.params)  # another form of the number
+    same = draw(config, 2)
+    jax.tree.map(np.testing.assert_array_equal, entry(fresh, same), same)
+    assert ocr_cft.whole_entry(SAC()) is adopt_all

@@ -179,7 +179,7 @@ def test_one_update(case, ref, spec):
     algorithm, key = o2sac.o2sac(config, spec), jax.random.key(5)
     state, b = start(ref, config, spec), ref.batch(6, count, ref.ROWS)
     s, rates = ref.host(state), RATES
-    found, _ = jax.jit(algorithm.update)(state, b, key, ref.clock(STEP, call))
+    found, logged = jax.jit(algorithm.update)(state, b, key, ref.clock(STEP, call))
     keys = [key] if count == 1 else ref.split(key, count)
     expected = s
     for n, own in enumerate(keys):
@@ -190,6 +190,11 @@ def test_one_update(case, ref, spec):
     ref.agree(found, expected, rates, 1e-10 if count == 1 else 1e-5)
     moved = int(found.multiplier.opt.count) - int(s.multiplier.opt.count)
     assert moved == (case in ("first of ten", "all ten"))
+    if moved:  # logged as the mean over ten updates, of which one has it
+        first = jax.tree.map(lambda x: x[0], b)
+        action, log_prob = ref.sample(s.actor.params, first.obs, ref.noise(ref.split(keys[0])[1]))
+        slack = (LIMIT - divergence(ref, s, first.obs, action, log_prob)).mean()
+        np.testing.assert_allclose(logged["reference/slack"] * count / 10, slack, rtol=1e-6)
 
 
 def test_where_the_multipliers_and_the_policies_start(ref, spec):
