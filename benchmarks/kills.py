@@ -71,11 +71,11 @@ def saving(out: Path) -> bool:
     return unfinished or any("orbax-checkpoint-tmp" in path.name for path in folder.iterdir())
 
 
-def phase(out: Path) -> str:
-    """The phase of the log's last row."""
+def phases(out: Path) -> list[str]:
+    """The phase of each row of the log."""
     path = out / "metrics.jsonl"
     lines = path.read_bytes().split(b"\n")[:-1] if path.is_file() else []
-    return json.loads(lines[-1])["phase"] if lines else ""
+    return [json.loads(line)["phase"] for line in lines]
 
 
 def acknowledged(out: Path) -> int:
@@ -90,13 +90,14 @@ def end(out: Path) -> tuple[str, bytes]:
 
 
 def wait_for(stage: str, out: Path, process: subprocess.Popen[bytes], rng: random.Random) -> bool:
-    """Waits until the run is in the stage, then a random moment of it; False if the run ended first."""
+    """Waits for a random row of the stage's log, or one of its first saves, and a little; False if the run ended first."""
     skipped = rng.randrange(4) if stage == "save" else 0
+    row = rng.randrange(30)  # a phase logs 40 or more
     inside = False
     while process.poll() is None:
-        now = saving(out) if stage == "save" else phase(out) == stage
+        now = saving(out) if stage == "save" else phases(out).count(stage) > row
         if now and not inside and skipped == 0:
-            time.sleep(rng.uniform(0.0, 0.02) if stage == "save" else rng.uniform(0.0, 1.0))
+            time.sleep(rng.uniform(0.0, 0.02 if stage == "save" else 0.1))
             return process.poll() is None
         skipped -= now and not inside
         inside = now
@@ -117,7 +118,7 @@ def kill_once(
         "kill": number,
         "stage": stage,
         "struck": struck,
-        "phase": phase(out),
+        "phase": (phases(out) or [""])[-1],
         "saving": saving(out),
         "rows": len((out / "metrics.jsonl").read_bytes().splitlines()) if (out / "metrics.jsonl").is_file() else 0,
         "acknowledged": acknowledged(out),

@@ -1,9 +1,9 @@
 """python benchmarks/switch.py RUN...: does fine-tuning fall below the pre-trained score? (OCR-CFT's first claim)
 
 The pre-trained score of a seed is the mean over the evaluations of its frozen policy (the re-evaluation phase), or the
-last evaluation of its pre-training where there are none. Each evaluation after it is taken minus that score, seed by
-seed; it lies below where the 95 % interval of the difference does. Intervals are of one evaluation each, so that chance
-alone takes about one in forty below. Prints a table of Markdown.
+last evaluation of its pre-training where there are none, or the first of all. Each evaluation after it is taken minus
+that score, seed by seed; it lies below where the 95 % interval of the difference does. Intervals are of one evaluation
+each, so that chance alone takes about one in forty below. Prints a table of Markdown.
 """
 
 import sys
@@ -22,7 +22,8 @@ def pretrained(run: Results) -> np.ndarray:
     phase = np.array(run.phase)
     frozen = phase == "reevaluate"
     if not frozen.any():
-        frozen[np.flatnonzero(phase == "pretrain")[-1]] = True
+        before = np.flatnonzero(phase == "pretrain")
+        frozen[before[-1] if before.size else 0] = True
     return run.values[:, frozen].mean(1)
 
 

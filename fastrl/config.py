@@ -31,6 +31,7 @@ class Options:
 
     factory: ClassVar[str] = ""  # `module:function` of (options, spec); a class with a `build` of its own needs none
     needs_returns: ClassVar[bool] = False  # whether online rows need Monte-Carlo returns (Cal-QL)
+    unused: ClassVar[tuple[str, ...]] = ()  # options of its bases that it does not read; whoever sets one is told
 
     def build(self, spec: Any) -> Any:
         """The `fastrl.Algorithm` with these options for an environment's `fastrl.Spec`."""

@@ -105,6 +105,7 @@ class TD3(ActorCritic):
     """TD3: a deterministic actor, two critics, smoothed targets, a delayed actor."""
 
     factory = "fastrl.algorithms.td3:td3"
+    unused = ("std", "fixed_std", "dropout")
 
     num_critics: int = option(2, "critics in the ensemble")
     layer_norm: bool = option(False, "LayerNorm after every hidden layer of actor and critic")
@@ -135,6 +136,7 @@ class PPO(ActorCritic):
     """Proximal policy optimisation with GAE: a plain Gaussian whose mean is a tanh, and a state value."""
 
     factory = "fastrl.algorithms.ppo:ppo"
+    unused = ("tau", "utd", "kernel_scale", "cosine_steps", "dropout")
 
     batch_size: int = option(128, "rows of one minibatch")
     rollout: int = option(2048, "environment steps of one iteration, those of all copies together")
@@ -169,7 +171,9 @@ class Referenced:
     )
     constrain: bool = option(True, "OCR-CFT: fine-tune with the constraint, or the pull, to the reference policy")
     reference_interval: int = option(1, "evaluations from one reference to the next where it is interval")
-    reference_tau: float = option(0.005, "step of the reference towards the policy where it is polyak")
+    reference_tau: float = option(
+        0.005, "step of the reference towards the policy, after each update, where it is polyak"
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -188,6 +192,10 @@ class O2SAC(Constrained, SAC):
     """O2SAC: SAC from a policy whose critic is fitted anew, aligned with it, and fine-tuned under a constraint."""
 
     factory = "fastrl.algorithms.o2sac:o2sac"
+    unused = (
+        *("backup", "backup_actions", "backup_entropy", "subset_size", "subset_replacement", "actor_q", "bc_weight"),
+        *("temperature_form", "temperature_obs", "ghost_adam", "dropout"),
+    )
 
     utd: int = option(10, "SAC updates per environment step, each on a minibatch of its own")
     actor_hidden: tuple[int, ...] = option((256, 256, 256), "hidden layers of the actor")

@@ -124,7 +124,9 @@ def _tiny(recipe: Any, start: Any, **options: Any) -> dict[str, Any]:
         idle |= {"warmup"}
         options = {"rollout": 20, "batch_size": 10} | options
     if recipe == "ppo":
-        idle |= {"num_critics"}
+        idle |= {"num_critics", "utd"}
+    if recipe == "o2sac" and start is not None:
+        idle |= {"backup_actions"}
     if recipe in ("o2sac", "o2td3", "o2ppo"):
         options = {"reevaluate_steps": 20} | options
     if recipe in ("o2sac", "o2td3"):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import fastrl
+from fastrl.collect import experience
 from fastrl.runs import manifest
 from fastrl.runs.progress import Progress
 
@@ -35,7 +36,8 @@ def test_the_run_folder_is_whole(finished):
     timing = json.loads((path / "timing.json").read_text())["phases"]
     assert [(phase["name"], phase["steps"]) for phase in timing] == [("pretrain", 20), ("warmup", 20), ("finetune", 20)]
     assert matplotlib.image.imread(path / "curves.png").std() > 0
-    assert "wsrl" in (path / "report.md").read_text()
+    text = (path / "report.md").read_text()
+    assert "wsrl" in text and "| environment steps of evaluations, per seed at most | 50 |" in text
     assert any(entry.stat().st_size for entry in (path / "tensorboard").rglob("*") if entry.is_file())
     assert (path / "checkpoints" / "60" / "fastrl_manifest.json").is_file()
 
@@ -91,3 +93,19 @@ def test_unknown_names_are_answered_with_the_nearest():
         fastrl.run("wsrl", env="probe-truncation", pretrain_step=3)
     with pytest.raises(AttributeError, match="no attribute 'runn'"):
         fastrl.runn  # noqa: B018
+
+
+@pytest.mark.parametrize("recipe", ["td3", "ppo"])
+def test_several_environments_a_seed_whose_replay_is_a_dataset(recipe, tmp_path):
+    """PPO's actions are as they were drawn, many of them outside the bounds; the environment clips them."""
+    own = {"ppo": {"rollout": 32, "epochs": 1}, "td3": {"warmup": 32}}[recipe]
+    sizes = {"seeds": 2, "actor_hidden": (8,), "critic_hidden": (8,), "batch_size": 16, "eval_episodes": 1}
+    options = {"num_envs": 2, "steps": 64, "out": tmp_path / "run", "progress": Progress(io.StringIO())}
+    run = fastrl.run(recipe, env="probe-action", **sizes, **own, **options)
+    assert [row["online"] for row in run.rows if row["kind"] == "eval"][-1] == 64
+    name = f"{'value' if recipe == 'ppo' else 'critic'}/loss"
+    losses = [row[name] for row in run.rows if name in row]
+    assert np.isfinite(losses[-1]).all() and losses[-1][0] != losses[-1][1]
+    data = experience.load(tmp_path / "run", 0, lambda words: None)
+    assert data.rows == 64 and abs(data.action).max() <= 1
+    assert (abs(data.action) > 0.999).any() == (recipe == "ppo")

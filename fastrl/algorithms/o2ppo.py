@@ -37,7 +37,8 @@ def o2ppo(config: O2PPO, spec: Spec) -> Algorithm:
         raise UserError("O2PPO has no stage align: its auxiliary advantage stands for it; leave --stage out")
     net, optimisers = networks(config, spec), optimisers_of(config)
     if config.stage == "reevaluate":
-        optimisers["value"] = parts.optimiser(dataclasses.replace(config, grad_clip=None), "critic", config.value_lr)
+        plain = dataclasses.replace(config, grad_clip=None, cosine_steps=None)
+        optimisers["value"] = parts.optimiser(plain, "critic", config.value_lr)
 
     def init(key: Key) -> O2PPOState:
         groups = initial(spec, net, optimisers, key)

@@ -22,7 +22,7 @@ class Reference:
     params: Params
     best: jax.Array  # [] the best score so far
     latest: jax.Array  # [] the current policy's score, at the last evaluation
-    evaluations: jax.Array  # [] int32, since fine-tuning began
+    evaluations: jax.Array  # [] int32, since the last offline phase
 
 
 def start(params: Params) -> Reference:

@@ -176,7 +176,7 @@ def of_phases(words: Sequence[str], kinds: Sequence[type]) -> tuple[list[str], d
         if not (option.startswith("--") and dot and phase.isidentifier()):
             rest.append(word)
             continue
-        if not equals and not left:
+        if not equals and (not left or left[0].startswith("--")):
             raise UserError(f"{option} needs a value; write {option} VALUE")
         try:
             found[f"{phase}.{name}"] = parse_value(text if equals else left.pop(0), hints.get(name, str))

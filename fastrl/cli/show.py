@@ -43,8 +43,8 @@ def recipe(name: str, env: str) -> str:
     for phase in names.find(name)(builder):
         kind = "gradient steps" if not phase.online else "environment steps"
         lines.append(f"\n{phase.name}: {phase.steps} {kind}, {type(phase.config).__name__}")
-        fields = vars(phase.config)
-        lines += [f"  {key} = {value}" for key, value in fields.items()]
+        read = {key: value for key, value in vars(phase.config).items() if key not in phase.config.unused}
+        lines += [f"  {key} = {value}" for key, value in read.items()]
     return "\n".join(lines)
 
 

@@ -54,6 +54,9 @@ def split_options(given: Mapping[str, Any]) -> tuple[RunOptions, dict[str, Any]]
     algorithm_fields = {field.name for kind in ALGORITHMS.values() for field in dataclasses.fields(kind)}
     known = run_fields | algorithm_fields
     steps = {name.replace("_steps", ".steps"): name for name in run_fields if name.endswith("_steps")}
+    for name in steps.keys() & given.keys():
+        if steps[name] in given:
+            raise UserError(f"--{name} and --{steps[name].replace('_', '-')} are the same; leave one out")
     given = {steps.get(name, name): value for name, value in given.items()}
     for name in given:
         if name not in known and name.partition(".")[2] not in algorithm_fields:

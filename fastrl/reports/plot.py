@@ -142,7 +142,7 @@ def _limits(panels: list[Axes], runs: list[Results]) -> None:
 def _boundaries(axes: Axes, runs: list[Results], offline: bool, row: int) -> int:
     """Labelled lines where phases begin; warm-ups shaded. Equal boundaries of several runs are one.
 
-    The first label stands in `row`, the next ones a row higher each, so that none covers another; returns the next row.
+    The first label stands in `row`, the next ones a row higher each (three in turn); returns the next row.
     """
     drawn: set[tuple[str, int]] = set()
     for number, run in enumerate(runs):

@@ -125,6 +125,7 @@ def test_options_of_one_phase_are_taken_out_of_the_words():
     assert found == {"align.rate": 2.0, "finetune.hidden": (4, 4), "align.steps": 7}
     for wrong, match in (
         (["--align.rate"], "--align.rate needs a value"),
+        (["--align.rate", "--seeds", "4"], "--align.rate needs a value"),
         (["--align.rate", "fast"], "--align.rate: 'fast' is not a number"),
         (["--align.steps", "1.5"], "--align.steps: '1.5' is not a whole number"),
     ):

@@ -69,6 +69,8 @@ def test_a_run_stopped_in_every_phase_ends_in_the_same_bits(plan_of, execute, tm
     assert outcome.rows == reference.rows
     found = [(row["phase"], row["step"]) for row in outcome.rows if row["kind"] == "eval"]
     assert found == [("pretrain", 0), ("pretrain", 20), ("warmup", 20), ("finetune", 10), ("finetune", 20)]
+    spent = [row["eval_steps"] for row in outcome.rows if row["kind"] == "eval"]
+    assert spent == [10, 20, 30, 40, 50]  # two episodes of five steps each time
     assert [(t["name"], t["steps"]) for t in outcome.timing] == [("pretrain", 20), ("warmup", 20), ("finetune", 20)]
     again = execute(plan, path)  # a finished run, resumed, is the finished run
     assert manifest.total(again.carry) == manifest.total(reference.carry) and again.rows == reference.rows
