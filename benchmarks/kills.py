@@ -90,7 +90,7 @@ def end(out: Path) -> tuple[str, bytes]:
 
 
 def wait_for(stage: str, out: Path, process: subprocess.Popen[bytes], rng: random.Random) -> bool:
-    """Waits for a random row of the stage's log, or one of its first saves, and a little; False if the run ended first."""
+    """Waits for a random row of the stage's log, or a save, and a little; False if the run ended first."""
     skipped = rng.randrange(4) if stage == "save" else 0
     row = rng.randrange(30)  # a phase logs 40 or more
     inside = False
