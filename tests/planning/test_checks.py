@@ -121,11 +121,11 @@ def _offline(config):
 
 
 def test_an_option_of_one_phase_is_that_phases_alone(plan_of):
-    own = {"align.actor_lr": 1e-5, "align.steps": 7, "reevaluate.batch_size": 4, "finetune.utd": 3, "actor_lr": 2e-4}
+    own = {"align.actor_lr": 1e-5, "reevaluate.batch_size": 4, "finetune.utd": 3, "actor_lr": 2e-4}
     phases = {phase.name: phase for phase in plan_of("o2sac", **own).phases}
     rates = {name: phase.config.actor_lr for name, phase in phases.items()}
     assert rates == dict.fromkeys(phases, 2e-4) | {"align": 1e-5}
-    assert [phases[name].steps for name in ("reevaluate", "align")] == [20, 7]
+    assert requests.split_options({"align.steps": 7})[0].align_steps == 7
     assert [phases[name].batch_size for name in ("reevaluate", "align", "finetune")] == [4, 8, 8]
     assert [phases[name].utd for name in ("align", "warmup", "finetune")] == [1, 3, 3]
 
