@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Any
 
+import chex
 import jax
 
 from fastrl.algorithms import group, parts, step
@@ -37,7 +38,9 @@ def bc(config: BC, spec: Spec) -> Algorithm:
     def loss(params: dict[str, Params], state: BCState, xs: Any) -> tuple[jax.Array, Metrics]:
         batch, keys = xs
         dist = actor(params["actor"], batch.obs, None if keys is None else keys[0])
-        return -dist.log_prob(batch.action).mean(), {}
+        log_prob = dist.log_prob(batch.action)
+        chex.assert_equal_shape([log_prob, batch.reward])
+        return -log_prob.mean(), {}
 
     likelihood = step.together(optimisers, step.gradient_of(("actor",), loss, prepare, "actor/loss"))
 

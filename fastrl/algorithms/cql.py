@@ -7,6 +7,7 @@ candidates is bounded below by the Monte-Carlo return before the importance weig
 import dataclasses
 from typing import Any, NamedTuple
 
+import chex
 import jax
 import jax.numpy as jnp
 
@@ -93,6 +94,9 @@ def bound(config: CQL, q: jax.Array, mc_return: jax.Array) -> tuple[jax.Array, j
 
 def conservative_gap(config: CQL, q: jax.Array, q_data: jax.Array, log_density: jax.Array) -> jax.Array:
     """`T logsumexp(.) - Q(s, a)` of candidates' q [n, B, K], q_data [n, B] -> [n, B]."""
+    chex.assert_rank([q, q_data, log_density], [3, 2, 2])
+    chex.assert_equal_shape_prefix([q, q_data], 2)
+    chex.assert_equal_shape([q[0], log_density])
     if config.importance_sampling:
         q = q - log_density[None]
     else:

@@ -7,6 +7,7 @@ with `squash` a tanh-Gaussian with the structure of SAC's actor, from which WSRL
 import dataclasses
 from typing import Any
 
+import chex
 import jax
 
 from fastrl.algorithms import group, losses, parts, step
@@ -76,6 +77,8 @@ def critic_loss(config: IQL, net: Networks, value: Value) -> Gradients:
             q = net.critic.q(params["critic"], xs.obs, xs.action)
             v = critics.value(value, params["value"], xs.obs)
             minimum = net.critic.q(drawn, xs.obs, xs.action).min(0)
+            chex.assert_rank(v, 1)
+            chex.assert_equal_shape([minimum, v, target])
             td = losses.squared_error(q, target)
             regression = losses.expectile(minimum - v, config.expectile)
             found = {"critic/loss": td, "critic/q": q.mean(), "value/loss": regression, "value/v": v.mean()}
@@ -104,6 +107,8 @@ def actor_loss(config: IQL, net: Networks, value: Value) -> Gradients:
             weight = losses.advantage_weight(advantage, config.inverse_temperature, config.max_weight)
             dist = net.actor(params["actor"], batch.obs, None if keys is None else keys[0])
             log_prob = dist.log_prob(batch.action)
+            chex.assert_rank(log_prob, 1)
+            chex.assert_equal_shape([weight, log_prob])
             found = {"actor/weight": weight.mean(), "actor/log_prob": log_prob.mean()}
             return -(weight * log_prob).mean(), found
 

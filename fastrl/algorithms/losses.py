@@ -23,6 +23,7 @@ def squared_error(q: jax.Array, target: jax.Array) -> jax.Array:
 
 def expectile(error: jax.Array, tau: float) -> jax.Array:
     """`|tau - 1(u < 0)| u^2`, mean over rows (IQL, equation 5)."""
+    chex.assert_rank(error, 1)
     weight = jnp.where(error < 0, 1.0 - tau, tau)
     return (weight * error * error).mean()
 

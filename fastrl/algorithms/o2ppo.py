@@ -8,6 +8,7 @@ finetune    PPO whose advantage has a part that pulls towards the reference poli
 import dataclasses
 from typing import Any
 
+import chex
 import jax
 import jax.numpy as jnp
 
@@ -70,6 +71,8 @@ def returns_loss(config: O2PPO, net: Networks) -> step.Gradients:
 
     def loss(params: dict[str, Params], state: O2PPOState, batch: Transition) -> tuple[jax.Array, Metrics]:
         value = critics.value(net.value, params["value"], batch.obs)
+        chex.assert_rank(value, 1)
+        chex.assert_equal_shape([value, batch.mc_return])
         return jnp.square(value - batch.mc_return / config.return_scale).mean(), {"value/v": value.mean()}
 
     return step.gradient_of(("value",), loss, lambda state, batch, key, clock: batch, "value/loss")

@@ -10,6 +10,7 @@ finetune    SAC with a penalty for leaving the reference policy, in the actor's 
 import dataclasses
 from typing import Any
 
+import chex
 import jax
 import jax.numpy as jnp
 
@@ -158,6 +159,8 @@ def actor_loss(config: O2SAC, net: Networks) -> Gradients:
         temperature = jnp.exp(state.temperature.params)
         action, log_prob = net.actor(params["actor"], obs).sample_log_prob(noise)
         q = net.critic.q(state.critic.params, obs, action).min(0)
+        chex.assert_rank(q, 1)
+        chex.assert_equal_shape([q, log_prob])
         each = temperature * log_prob - q
         found = {"actor/q": q.mean(), "actor/entropy": -log_prob.mean(), "temperature/value": temperature}
         if constrained(config):

@@ -8,6 +8,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import chex
 import jax
 import jax.numpy as jnp
 
@@ -148,7 +149,10 @@ def minibatch_step(config: PPO, net: Networks, optimisers: dict[str, Any]) -> An
         dist = net.actor(params["actor"], rows.obs)
         log_ratio, entropy = dist.log_prob(rows.action) - rows.log_prob, dist.entropy().mean()
         surrogate = advantages.clipped_surrogate(log_ratio, rows.advantage, config.clip)
-        error = jnp.square(critics.value(net.value, params["value"], rows.obs) - rows.goal).mean()
+        value = critics.value(net.value, params["value"], rows.obs)
+        chex.assert_rank(value, 1)
+        chex.assert_equal_shape([value, rows.goal])
+        error = jnp.square(value - rows.goal).mean()
         clipped = (jnp.abs(jnp.exp(log_ratio) - 1.0) > config.clip).mean()
         found = {"actor/loss": surrogate, "actor/entropy": entropy, "actor/clipped": clipped, "value/loss": error}
         return surrogate - config.entropy_weight * entropy + error, found | {"value/goal": rows.goal.mean()}

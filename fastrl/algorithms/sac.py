@@ -7,6 +7,7 @@ step of actor and temperature on all rows (lines 9-13). At U = 1 all three losse
 import dataclasses
 from typing import Any
 
+import chex
 import jax
 import jax.numpy as jnp
 
@@ -126,6 +127,8 @@ def actor_loss(config: SAC, net: Networks) -> Gradients:
         action, log_prob = dist.sample_log_prob(noise)
         q = net.critic.q(state.critic.params, batch.obs, action)
         q = q.min(0) if config.actor_q == "min" else q.mean(0)
+        chex.assert_rank(q, 1)
+        chex.assert_equal_shape([q, log_prob])
         value = (temperature * log_prob - q).mean()
         if config.bc_weight:
             value = (1.0 - config.bc_weight) * value - config.bc_weight * dist.log_prob(batch.action).mean()
