@@ -3,7 +3,7 @@
 The pre-trained score of a seed is the mean over the evaluations of its frozen policy (the re-evaluation phase), or the
 last evaluation of its pre-training where there are none, or the first of all. Each evaluation after it is taken minus
 that score, seed by seed; it lies below where the 95 % interval of the difference does. Intervals are of one evaluation
-each, so that chance alone takes about one in forty below. Prints a table of Markdown.
+each, and too narrow where seeds are few: chance alone takes some below. Prints a table of Markdown.
 """
 
 import sys

@@ -123,7 +123,7 @@ def _tiny(recipe: Any, start: Any, **options: Any) -> dict[str, Any]:
     if recipe in ("ppo", "o2ppo"):
         idle |= {"warmup"}
         options = {"rollout": 20, "batch_size": 10} | options
-    if recipe == "ppo":
+    if recipe == "ppo" or (recipe == "o2ppo" and start is not None):
         idle |= {"num_critics", "utd"}
     if recipe == "o2sac" and start is not None:
         idle |= {"backup_actions"}

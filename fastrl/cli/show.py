@@ -15,6 +15,7 @@ from fastrl.collect import collect, levels, players, walkers
 from fastrl.config import RunOptions
 from fastrl.data import d4rl, links
 from fastrl.engine import evaluate
+from fastrl.planning import checks
 from fastrl.planning.builder import Builder
 from fastrl.planning.request import same_sizes
 from fastrl.recipes import names
@@ -43,7 +44,7 @@ def recipe(name: str, env: str) -> str:
     for phase in names.find(name)(builder):
         kind = "gradient steps" if not phase.online else "environment steps"
         lines.append(f"\n{phase.name}: {phase.steps} {kind}, {type(phase.config).__name__}")
-        read = {key: value for key, value in vars(phase.config).items() if key not in phase.config.unused}
+        read = {key: value for key, value in vars(phase.config).items() if checks.reads(type(phase.config), key)}
         lines += [f"  {key} = {value}" for key, value in read.items()]
     return "\n".join(lines)
 

@@ -60,14 +60,14 @@ def used(name: str, options: RunOptions, overrides: Mapping[str, Any], phases: S
 def has(who: str, kinds: Sequence[type], options: Iterable[str]) -> None:
     """Refuses an option of an algorithm that none of these have."""
     for option in options:
-        if not any(_reads(kind, option) for kind in kinds):
-            owners = [name for name, kind in ALGORITHMS.items() if _reads(kind, option)]
+        if not any(reads(kind, option) for kind in kinds):
+            owners = [name for name, kind in ALGORITHMS.items() if reads(kind, option)]
             raise UserError(
                 f"no phase of {who} has {_flag(option)}; it is an option of {', '.join(owners)}; leave it out"
             )
 
 
-def _reads(kind: type, option: str) -> bool:
+def reads(kind: type, option: str) -> bool:
     """Whether options of this class have this one, and its algorithm does something with it."""
     return hasattr(kind, option) and option not in getattr(kind, "unused", ())
 

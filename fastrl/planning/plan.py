@@ -86,9 +86,15 @@ def entered(builder: Builder, phases: list[Phase], start: Agent) -> list[Phase]:
         return phases
     if first.entry is keep:
         return [dataclasses.replace(first, entry=ocr_cft.whole_entry(first.config)), *phases[1:]]
-    if not isinstance(first.config, Referenced) or not builder.options.reevaluate:
-        return phases  # the agent's critic is kept, so that its policy must fit too
-    return [*distillation.phases(builder, first, start), *phases]
+    if not isinstance(first.config, Referenced):
+        return phases
+    cloned = distillation.phases(builder, first, start)
+    if cloned and first.entry not in POLICY_ALONE:
+        raise UserError(
+            "--no-reevaluate keeps the agent's critic, and this agent's policy is of another class, which has to be "
+            "distilled; leave --no-reevaluate out"
+        )
+    return [*cloned, *phases]
 
 
 def seen_through(phases: list[Phase], data: Dataset | None, start: Agent | None) -> list[Phase]:

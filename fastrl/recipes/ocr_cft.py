@@ -41,7 +41,7 @@ def o2td3(builder: Builder) -> list[Phase]:
 def o2ppo(builder: Builder) -> list[Phase]:
     """IQL -> the value from Monte-Carlo returns -> PPO with an auxiliary advantage."""
     config: Any = builder.config("o2ppo", **return_scale(builder), **_defaults(builder, "o2ppo"))
-    actor = {"actor_hidden": config.actor_hidden, "tanh_mean": True, "max_log_std": config.max_log_std}
+    actor = {"actor_hidden": config.actor_hidden, "tanh_mean": True}
     offline = builder.config("iql", **actor, **_defaults(builder, "iql"))
     phases = [builder.offline(offline)]
     if builder.options.reevaluate:

@@ -136,6 +136,12 @@ def test_an_agent_that_learnt_on_another_scale_of_reward_gives_its_policy_and_no
         plan_of("wsrl", start=other)
     called = [phase.name for phase in plan_of("o2sac", start=other).phases]
     assert called == ["distil", "reevaluate", "align", "warmup", "finetune"]
+    with pytest.raises(
+        UserError, match="--no-reevaluate keeps the agent's critic, and this agent's policy is of another"
+    ):
+        plan_of("o2sac", start=AGENT, reevaluate=False, reevaluate_steps=None)
+    called = [phase.name for phase in plan_of("o2ppo", start=AGENT, reevaluate=False, reevaluate_steps=None).phases]
+    assert called == ["distil", "finetune"]  # it takes the policy alone
 
 
 def test_a_sweep_and_an_option_of_one_phase_do_not_contradict_each_other(plan_of):
