@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from fastrl import presets
+from fastrl.recipes import table
 from fastrl.runs import manifest
 from fastrl.runs.checkpoint import MANIFEST
 
@@ -143,7 +143,7 @@ def main() -> int:
     parser.add_argument("--json", type=Path, default=Path(__file__).parent / "results" / "kills.json")
     found = parser.parse_args()
     rng, recipe = random.Random(found.seed), found.recipe
-    stages = (*presets.RECIPES[recipe].phases.split(", "), "save")
+    stages = (*table.RECIPES[recipe].phases.split(", "), "save")
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
         collect = ["collect", ENV, str(home / "data.hdf5"), "--behaviour", "random", "--steps", str(ROWS)]

@@ -8,6 +8,7 @@ from fastrl.errors import UserError
 from fastrl.methods import ALGORITHMS, IQL, SAC, CalQL, describe, restore
 from fastrl.planning.builder import Builder
 from fastrl.recipes import names
+from fastrl.recipes.table import RECIPES
 from fastrl.types import Spec
 
 
@@ -89,15 +90,15 @@ def test_configurations_survive_json():
 
 
 def test_every_recipe_has_a_line_and_a_function():
-    assert all(callable(names.find(name)) for name in presets.RECIPES)
+    assert all(callable(names.find(name)) for name in RECIPES)
     with pytest.raises(UserError, match="unknown recipe 'wrsl'; did you mean 'wsrl'"):
         names.find("wrsl")
 
 
-@pytest.mark.parametrize("name", presets.RECIPES)
+@pytest.mark.parametrize("name", RECIPES)
 def test_a_recipe_has_the_phases_that_its_row_says(name):
     domain = presets.find("locomotion")
     options = presets.resolve(RunOptions(), domain, names.run_defaults(name, "locomotion"))
     builder = Builder(Spec("hopper", 11, 3, 1_000, "locomotion"), domain, options, {})
     phases = [phase.name for phase in names.find(name)(builder)]
-    assert phases == presets.RECIPES[name].phases.split(", ")
+    assert phases == RECIPES[name].phases.split(", ")

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from fastrl import presets
 from fastrl.cli import main as cli
 from fastrl.cli.options import Parser
 from fastrl.envs import known
 from fastrl.methods import ALGORITHMS
+from fastrl.recipes.table import RECIPES
 
 ROOT = Path(__file__).parents[1]
 PAGES = ("README.md", "ARCHITECTURE.md", "PAPERS.md", "CONTRIBUTING.md", "CHANGELOG.md", "benchmarks/README.md")
@@ -59,7 +59,7 @@ def test_commands_have_real_options(words, parse_only):
         cli.COMMANDS[words[0]](words[1:])
     found = parsed.value.args[0]
     assert getattr(found, "env", None) is None or known(found.env)
-    assert getattr(found, "recipe", None) in (None, *presets.RECIPES)
+    assert getattr(found, "recipe", None) in (None, *RECIPES)
     assert getattr(found, "algorithm", None) in (None, *ALGORITHMS)
 
 
@@ -132,7 +132,9 @@ def test_what_a_page_names_exists(page):
 
 def test_a_wrong_name_is_noticed():
     assert missing("`fastrl/nothing.py`") == ["fastrl/nothing.py"]
-    assert missing("`fastrl/methods.py::SAC.utd` `fastrl/methods.py::SAC.udt`") == ["fastrl/methods.py::SAC.udt"]
+    assert missing("`fastrl/methods/soft.py::SAC.utd` `fastrl/methods/soft.py::SAC.udt`") == [
+        "fastrl/methods/soft.py::SAC.udt"
+    ]
 
 
 def test_papers_names_every_algorithm_and_recipe():

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from fastrl import __version__, presets
+from fastrl import __version__
 from fastrl.cli import datasets as datasets_cli
 from fastrl.cli import output as streams
 from fastrl.cli import play as play_cli
@@ -17,6 +17,7 @@ from fastrl.cli.options import Parser, resume_option
 from fastrl.cli.train import prepare
 from fastrl.errors import Failure, UserError, unknown
 from fastrl.methods import ALGORITHMS
+from fastrl.recipes.table import RECIPES
 
 KINDS = tuple(ALGORITHMS.values())
 Command = Callable[[Sequence[str]], int]
@@ -78,7 +79,7 @@ def recipes(words: Sequence[str]) -> int:
     parser.add_argument("--env", default="hopper", metavar="NAME", help="for this environment (default: hopper)")
     found = parser.parse(words)
     if found.recipe is None:
-        rows = [f"{name:6} {row.meaning} ({row.paper}): {row.phases}" for name, row in presets.RECIPES.items()]
+        rows = [f"{name:6} {row.meaning} ({row.paper}): {row.phases}" for name, row in RECIPES.items()]
         print("\n".join([*rows, "fastrl recipes NAME shows the phases with every default"]))
         return 0
     prepare()

@@ -19,6 +19,7 @@ from fastrl.planning import checks
 from fastrl.planning.builder import Builder
 from fastrl.planning.request import same_sizes
 from fastrl.recipes import names
+from fastrl.recipes.table import RECIPES
 from fastrl.reports import plot, render, report, statistics
 from fastrl.runs import folder, manifest
 from fastrl.runs.progress import Progress
@@ -39,7 +40,7 @@ def recipe(name: str, env: str) -> str:
     domain = presets.find(spec.domain)
     defaults = names.run_defaults(name, spec.domain)
     builder = Builder(spec, domain, presets.resolve(RunOptions(), domain, defaults), {})
-    row = presets.RECIPES.get(name)
+    row = RECIPES.get(name)
     lines = [f"{name} on {env}: {row.meaning} ({row.paper})" if row else f"{name} on {env}"]
     for phase in names.find(name)(builder):
         kind = "gradient steps" if not phase.online else "environment steps"

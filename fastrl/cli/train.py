@@ -14,6 +14,7 @@ from fastrl.cli.options import Parser, add_options, env_option, given, key_value
 from fastrl.config import RunOptions
 from fastrl.errors import UserError, unknown
 from fastrl.methods import ALGORITHMS
+from fastrl.recipes.table import RECIPES
 
 KINDS = tuple(ALGORITHMS.values())
 
@@ -59,7 +60,7 @@ def _finish(out: str) -> int:
 def run(words: Sequence[str]) -> int:
     """A recipe, start to end, for many seeds."""
     parser = _parser("run", "Runs a recipe, start to end, for many seeds.")
-    parser.add_argument("recipe", metavar="RECIPE", help=f"{', '.join(presets.RECIPES)}, or MODULE:NAME")
+    parser.add_argument("recipe", metavar="RECIPE", help=f"{', '.join(RECIPES)}, or MODULE:NAME")
     _task_options(parser, "runs/RECIPE-ENV")
     meaning = "agent that replaces the offline phase; DIR:2 is its seed 2 (default: none)"
     parser.add_argument("--from", dest="start", metavar="DIR", help=meaning)
@@ -73,8 +74,8 @@ def run(words: Sequence[str]) -> int:
     )
     words, of_phases = options.of_phases(words, KINDS)
     found = parser.parse(words)
-    if found.recipe not in presets.RECIPES and ":" not in found.recipe:
-        raise unknown("recipe", found.recipe, presets.RECIPES, "fastrl recipes lists them")
+    if found.recipe not in RECIPES and ":" not in found.recipe:
+        raise unknown("recipe", found.recipe, RECIPES, "fastrl recipes lists them")
     if found.env is None:
         raise UserError("--env is missing; name an environment (fastrl envs lists them)")
     found.out = found.out.replace("RECIPE", found.recipe.rpartition(":")[2]).replace("ENV", found.env.replace(":", "-"))

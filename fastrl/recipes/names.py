@@ -7,8 +7,8 @@ from fastrl import plugins
 from fastrl.engine.phase import Phase
 from fastrl.errors import UserError, unknown
 from fastrl.planning.builder import Builder
-from fastrl.presets import RECIPES
 from fastrl.recipes import ocr_cft_defaults
+from fastrl.recipes.table import RECIPES
 
 Function = Callable[[Builder], list[Phase]]
 

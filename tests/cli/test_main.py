@@ -12,13 +12,14 @@ import numpy as np
 import pytest
 
 import fastrl
-from fastrl import api, presets
+from fastrl import api
 from fastrl.algorithms import parts
 from fastrl.cli import datasets as datasets_cli
 from fastrl.cli import main as cli
 from fastrl.cli import show
 from fastrl.collect import levels as behaviours
 from fastrl.engine.evaluate import Episodes
+from fastrl.recipes.table import RECIPES
 from fastrl.runs import lock, manifest
 from fastrl.types import Spec
 
@@ -317,7 +318,7 @@ def test_a_level_is_shared_out_among_its_policies(capsys, monkeypatch):
 
 def test_lists(capsys):
     for words, found in (
-        (["recipes"], presets.RECIPES),
+        (["recipes"], RECIPES),
         (["recipes", "wsrl"], ["warmup: ", "utd = 4"]),
         (["envs"], ["hopper", "gymnax:ID", "brax:ID"]),
         (

@@ -5,13 +5,14 @@ import dataclasses
 import jax.numpy as jnp
 import pytest
 
-from fastrl import envs, presets
+from fastrl import envs
 from fastrl.agent import Agent
 from fastrl.methods import ALGORITHMS, IQL, SAC, CalQL
 from fastrl.planning import checks
 from fastrl.planning import plan as plans
 from fastrl.planning import request as requests
 from fastrl.recipes import names
+from fastrl.recipes.table import RECIPES
 from fastrl.types import UserError
 
 AGENT = Agent(SAC(), envs.make("probe-truncation").spec, {"w": jnp.zeros((1, 3))})
@@ -30,7 +31,7 @@ OTHERS = {  # an option of an algorithm that each recipe lacks
 }
 
 
-@pytest.mark.parametrize("recipe", presets.RECIPES)
+@pytest.mark.parametrize("recipe", RECIPES)
 def test_an_option_of_another_algorithm_is_refused(plan_of, recipe):
     option = OTHERS[recipe]
     with pytest.raises(UserError, match=rf"no phase of {recipe} has --{option.replace('_', '-')}; it is an option of"):
