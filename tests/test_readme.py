@@ -132,9 +132,8 @@ def test_what_a_page_names_exists(page):
 
 def test_a_wrong_name_is_noticed():
     assert missing("`fastrl/nothing.py`") == ["fastrl/nothing.py"]
-    assert missing("`fastrl/methods/soft.py::SAC.utd` `fastrl/methods/soft.py::SAC.udt`") == [
-        "fastrl/methods/soft.py::SAC.udt"
-    ]
+    where = "fastrl/methods/soft.py::SAC"
+    assert missing(f"`{where}.utd` `{where}.udt`") == [f"{where}.udt"]
 
 
 def test_papers_names_every_algorithm_and_recipe():
