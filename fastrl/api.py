@@ -167,9 +167,9 @@ def finetune(
     """Fine-tunes from `start` (or from scratch): warm-up with the frozen policy, then `config` online."""
 
     def recipe(builder: Builder) -> list[Phase]:
-        ratio, append = builder.retention()
+        ratio, fill = builder.retention()
         warmup = presets.warmup(builder.domain)
-        return builder.online(config, warmup=warmup, ratio=ratio, append=append, entry=ocr_cft.whole_entry(config))
+        return builder.online(config, warmup=warmup, ratio=ratio, fill=fill, entry=ocr_cft.whole_entry(config))
 
     run_options, overrides = requests.split_options({**options, "seed": key})
     name = f"finetune {name_of(config)}"

@@ -100,6 +100,19 @@ class RunOptions:
         None, "offline data online: none, a share of every batch (mixed), or put into the ring (append)"
     )
     offline_ratio: float | None = option(None, "share of offline rows in every batch where retention is mixed")
+    offline_ratio_end: float | None = option(None, "the share that it moves to on a line; none is no change")
+    offline_ratio_steps: int | None = option(None, "online steps until then; none is --steps")
+    warmup_by: Literal["policy", "uniform", "untrained", "dataset"] | None = option(
+        None,
+        "what the warm-up's rows come from: the pre-trained policy, uniform actions, an untrained policy, or as many "
+        "rows of the dataset; none is the recipe's own",
+    )
+    freeze_actor: int = option(0, "environment steps after the warm-up in which the critics learn alone")
+    initialise: Literal["both", "actor", "critics", "neither"] = option(
+        "both", "WSRL: the networks that are taken over from the offline agent"
+    )
+    reset_optimizers: bool = option(False, "WSRL: optimisers start anew at the switch")
+    online: Literal["sac", "calql"] = option("sac", "WSRL: the loss that fine-tunes")
     pretrainer: Literal["calql", "cql", "iql"] | None = option(None, "offline agent that WSRL starts from")
     reevaluate: bool = option(True, "OCR-CFT: fit the critic anew to the offline policy; else keep the offline critic")
     align: bool = option(True, "OCR-CFT: align the critic with the policy before fine-tuning")

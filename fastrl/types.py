@@ -87,8 +87,33 @@ class Clock(NamedTuple):
     call: jax.Array  # [] int32: calls of the phase's `update` before this one
 
 
+class Views(NamedTuple):
+    """What an algorithm believes: its policy and its critics, for diagnostics (`fastrl.engine.probes`)."""
+
+    policy: Callable[[State, jax.Array], Any]
+    """`(state, obs [B, O]) -> distribution` over actions (`fastrl.networks.distributions`)."""
+    q: Callable[[State, jax.Array, jax.Array], jax.Array]
+    """`(state, obs [B, O], action [B, A]) -> Q [N, B]` of the online critics."""
+    target_q: Callable[[State, jax.Array, jax.Array], jax.Array]
+    """The same, of the target critics."""
+
+
+class Player(NamedTuple):
+    """A policy that remembers its episode, as a sequence model does."""
+
+    start: Callable[[State], Any]
+    """`state -> memory` of one environment copy at the start of an episode."""
+    act: Callable[[State, Any, jax.Array, Key, bool], tuple[jax.Array, Any]]
+    """`(state, memory [E, ...], obs [E, O], key, explore) -> (actions [E, A], memory)`."""
+    observe: Callable[[Any, jax.Array], Any]
+    """`(memory [E, ...], raw reward [E]) -> memory`, after the step."""
+
+
 class Algorithm(NamedTuple):
-    """Four pure functions over a state pytree, returned by a factory that closes over its configuration."""
+    """Four pure functions over a state pytree, returned by a factory that closes over its configuration.
+
+    What follows after `update` is there where the algorithm has use for it.
+    """
 
     init: Callable[[Key], State]
     act: Callable[[State, jax.Array, Key, bool], jax.Array]
@@ -97,3 +122,7 @@ class Algorithm(NamedTuple):
     """`(state, batches [U, B, ...], key, clock)`: one call, with U minibatches."""
     judge: Callable[[State, jax.Array], State] | None = None
     """`(state, score []) -> state` after each evaluation, whose mean return is the score (best policy so far)."""
+    views: Views | None = None
+    player: Player | None = None
+    weigh: Callable[[State, Transition], jax.Array] | None = None
+    """`(state, rows [...]) -> weights [...]`: how often a draw by priority should take each row again."""

@@ -150,6 +150,8 @@ def order(config: SAC, optimisers: dict[str, Any], critic: Gradients, rest: Grad
     if config.ghost_adam:
         critic_step = ghosted(optimisers, critic_step, ("actor", "temperature"))
         rest_step = ghosted(optimisers, rest_step, ("critic",))
+    if config.critics_alone:
+        return step.each(critic_step)
     return step.critics_then_rest(joint, critic_step, rest_step)
 
 

@@ -7,11 +7,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from fastrl.engine import health, scan, streams
+from fastrl.engine import behaviours, health, scan, streams
 from fastrl.engine.phase import Carry, Phase, SeedState
 from fastrl.engine.plan import Plan
 from fastrl.networks.normalise import Normalised
+from fastrl.replay import fills
 from fastrl.replay import ring as rings
+from fastrl.replay.draws import Room
 from fastrl.types import Key, State
 
 
@@ -21,6 +23,7 @@ def enter(plan: Plan, number: int) -> Callable[..., Carry]:
 
     def run(keys: Key, ring: rings.Ring | None, before: SeedState | None, start: State | None, data: Any) -> Carry:
         agent_keys, env_keys = streams.entry(keys, number)
+        fill_keys, behaviour_keys = streams.stock(keys, number)
         numbers = plan.numbers(number)
         agent = agents(phase, agent_keys, numbers, start if before is None else before.agent)
         env = before.env if before is not None else None
@@ -30,10 +33,11 @@ def enter(plan: Plan, number: int) -> Callable[..., Carry]:
             env = jax.lax.map(task.env.reset, env_keys)
         if phase.online and ring is None:
             ring = rings.create(plan.seeds, plan.capacity, task.spec.obs_size, task.spec.action_size)
-            if phase.fill:
-                rows = jnp.broadcast_to(data, (plan.seeds, *data.shape))
-                ring = rings.advance(rings.insert(ring, rows), data.shape[0])
-        behaviour, draw = memories(plan, number, env_keys, before)
+            if phase.fill is not None:
+                rows = fills.packed(phase.fill, data, fill_keys)
+                ring = rings.advance(rings.insert(ring, rows), rows.shape[1])
+        behaviour = begun(plan, number, behaviour_keys, numbers, agent, before)
+        draw = drawing(plan, number, 0 if data is None else data.shape[0], before)
         state = SeedState(agent, numbers, env, behaviour, draw, {}, known)
         totals = _zeros(plan, number, keys, state, ring, data)
         return Carry(jnp.int32(0), keys, ring, dataclasses.replace(state, totals=totals))
@@ -54,25 +58,34 @@ def agents(phase: Phase, keys: Key, numbers: dict[str, jax.Array], previous: Sta
     return dataclasses.replace(previous, inner=phase.entry(fresh.inner, previous.inner))
 
 
-def memories(plan: Plan, number: int, keys: Key, before: SeedState | None) -> tuple[Any, Any]:
-    """The memories [S] of behaviour and draw: those of the phase before where it has the same, else new ones."""
+def begun(
+    plan: Plan, number: int, keys: Key, numbers: dict[str, jax.Array], agents: State, before: SeedState | None
+) -> Any:
+    """The memories [S] of what acts: those of the phase before where it is the same behaviour, else new ones."""
     phase, task = plan.phases[number], plan.task
-    behaviour = draw = None
-    earlier = plan.phases[number - 1] if number and before is not None else None
-    if phase.behaviour is not None and phase.behaviour.start is not None:
-        if earlier is not None and earlier.behaviour is phase.behaviour:
-            assert before is not None
-            behaviour = before.behaviour
-        else:
-            one = lambda key: jax.vmap(phase.behaviour.start)(jax.random.split(key, task.num_envs))  # type: ignore[union-attr]
-            behaviour = jax.vmap(one)(keys)
-    if phase.draw is not None and phase.draw.start is not None:
-        if before is not None and before.draw is not None:
-            draw = before.draw
-        else:
-            fresh = phase.draw.start(task.num_envs, task.spec.horizon)
-            draw = jax.tree.map(lambda x: jnp.broadcast_to(x, (plan.seeds, *x.shape)), fresh)
-    return behaviour, draw
+    behaviour = phase.behaviour
+    if behaviour is None or not behaviour.remembers:
+        return None
+    if before is not None and number and plan.phases[number - 1].behaviour is behaviour:
+        return before.behaviour
+    step = jnp.int32(plan.part(number)[1] * task.num_envs)
+
+    def one(seed: Any) -> Any:
+        key, own, agent = seed
+        return behaviours.began(behaviour, phase.algorithm(own), agent, key, task.num_envs, step)
+
+    return jax.lax.map(one, (keys, numbers, agents))
+
+
+def drawing(plan: Plan, number: int, rows: int, before: SeedState | None) -> Any:
+    """The memories [S] of the draw: those of the phase before where it has some, else new ones."""
+    phase, task = plan.phases[number], plan.task
+    if phase.draw is None or phase.draw.start is None:
+        return None
+    if before is not None and before.draw is not None:
+        return before.draw
+    fresh = phase.draw.start(Room(task.num_envs, task.spec.horizon, rows, plan.capacity))
+    return jax.tree.map(lambda x: jnp.broadcast_to(x, (plan.seeds, *x.shape)), fresh)
 
 
 def _zeros(

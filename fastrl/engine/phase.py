@@ -12,6 +12,7 @@ from fastrl.engine.health import Health
 from fastrl.envs.wrappers import VectorState
 from fastrl.networks import normalise
 from fastrl.replay.draws import Draw
+from fastrl.replay.fills import Fill
 from fastrl.replay.ring import Ring
 from fastrl.types import Algorithm, Key, Spec, State
 
@@ -35,7 +36,7 @@ class Phase:
     utd: int = 1  # minibatches of one call
     batch_size: int = 256
     rollout: int = 1  # environment steps before the updates
-    fill: bool = False  # whether the ring starts with the whole dataset in it
+    fill: Fill | None = None  # the rows of the dataset that the ring starts with
     entry: Callable[[State, State | None], State] = keep  # (fresh, previous) -> what the phase starts from
     observations: normalise.Statistics | None = None  # what the agent normalises its observations by
     waits: tuple[int, ...] = ()  # of a sweep over the warm-up: the environment steps before each value's first update
@@ -47,13 +48,15 @@ class Phase:
 
     @property
     def offline_ratio(self) -> float:
-        """The share of dataset rows in its minibatches."""
-        return 0.0 if self.draw is None or not self.updates else self.draw.offline
+        """The share of dataset rows in its minibatches, the largest where it moves."""
+        if self.draw is None or not self.updates:
+            return 0.0
+        return self.draw.offline if self.draw.annealed is None else max(self.draw.offline, self.draw.annealed[0])
 
     @property
     def learns_from_data(self) -> bool:
         """Whether the dataset is needed."""
-        return self.fill or self.offline_ratio > 0
+        return self.fill is not None or self.offline_ratio > 0
 
     def algorithm(self, numbers: Mapping[str, Any] | None = None) -> Algorithm:
         """The algorithm, with some options' numbers replaced by those of a seed."""

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from fastrl.engine import behaviours
+from fastrl.engine.behaviours import Memory
 from fastrl.engine.phase import Phase, SeedState
 from fastrl.envs.wrappers import Outcome, Vector
 from fastrl.replay import ring as rings
@@ -36,16 +37,21 @@ def to_rows(task: Task, obs: jax.Array, action: jax.Array, outcome: Outcome) -> 
 
 
 def step_seed(
-    phase: Phase, task: Task, key: Key, seed: SeedState
+    phase: Phase, task: Task, key: Key, seed: SeedState, time: jax.Array
 ) -> tuple[SeedState, jax.Array, dict[str, jax.Array], Any]:
-    """One environment step of one seed: (seed, rows `[E, W]`, sums for the log, what the draw found in them)."""
+    """One environment step of one seed: (seed, rows `[E, W]`, sums for the log, what the draw found in them).
+
+    `time` [] counts the steps of each copy before this one.
+    """
     assert task.env is not None and seed.env is not None and phase.behaviour is not None
     act_key, env_key = jax.random.split(key)
     act_key, memory_key = jax.random.split(act_key) if phase.behaviour.start else (act_key, act_key)
     obs, algorithm = seed.env.obs, phase.algorithm(seed.numbers)
-    action, memory = phase.behaviour.act(algorithm, seed.agent, seed.behaviour, obs, act_key, task.spec)
+    memory = Memory(None, None) if seed.behaviour is None else seed.behaviour
+    action, each = phase.behaviour.act(algorithm, seed.agent, memory, obs, act_key, task.spec)
     env, outcome = task.env.step(env_key, seed.env, action)
-    memory = behaviours.restarted(phase.behaviour, memory, outcome.done, memory_key)
+    steps = (time + 1) * task.num_envs
+    memory = behaviours.acted(phase.behaviour, seed.behaviour, each, outcome.done, memory_key, steps)
     done = outcome.done.astype(jnp.float32)
     sums = {
         "rollout/episodes": done.sum(),

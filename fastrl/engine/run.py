@@ -182,8 +182,10 @@ class Driver:
         plan = self.plan
         if plan.env is None:
             return None
-        algorithm, own, config = phase.algorithm(), str(phase.config), phase.config
-        alike = str(dataclasses.replace(config, stage="finetune")) if hasattr(config, "stage") else own  # type: ignore[call-arg]
+        algorithm, own = phase.algorithm(), str(phase.config)
+        learning = {"stage": "finetune", "critics_alone": False}  # what decides how an agent learns, not how it plays
+        same: Any = {name: value for name, value in learning.items() if hasattr(phase.config, name)}
+        alike = str(dataclasses.replace(phase.config, **same))
         if alike not in self.players:
             play = evaluate.program(plan.env, algorithm, plan.eval_episodes, plan.side_by_side)
             lowered = jax.jit(play).lower(carry.seeds.agent, self.keys, jnp.int32(0), jnp.int32(0))

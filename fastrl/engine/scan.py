@@ -7,12 +7,13 @@ of the scan is shared by all seeds, so the ring's pointer is one number; seeds g
 
 import dataclasses
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from fastrl.engine import health, rollout, seeds, streams
+from fastrl.engine.health import Health
 from fastrl.engine.phase import Carry, Phase, SeedState
 from fastrl.engine.plan import WARMUP, Plan
 from fastrl.engine.rollout import Task
@@ -70,11 +71,11 @@ def add(totals: Metrics, sums: Metrics, step: jax.Array, log_every: int) -> Metr
 
 
 def play(
-    program: Program, block: SeedState, ring: rings.Ring, keys: Key, first: jax.Array, before: health.Health
+    program: Program, block: SeedState, ring: rings.Ring, keys: Key, time: jax.Array, first: jax.Array, before: Health
 ) -> tuple[SeedState, rings.Ring, Metrics, dict[str, jax.Array]]:
     """One step of every environment of n seeds, and its rows in the ring: (seeds, ring, sums, what was finite)."""
     phase, task = program.phase, program.task
-    act = seeds.per_seed(lambda k, s: rollout.step_seed(phase, task, k, s), keys.shape[0])
+    act = seeds.per_seed(lambda k, s: rollout.step_seed(phase, task, k, s, time), keys.shape[0])
     block, rows, sums, found = act(keys, block)
     assert block.env is not None
     checks = health.played(rings.unpack(rows, task.spec.obs_size, task.spec.action_size), block.env.obs)
@@ -93,10 +94,10 @@ def play_all(
     draw = lambda time: seeds.per_seed(lambda k: streams.step(k, program.part, time)[0], n)(seed_keys)
     before = block.health
     if program.phase.rollout == 1:
-        return play(program, block, ring, draw(time), first, before)
+        return play(program, block, ring, draw(time), time, first, before)
 
     def one(carry: tuple[SeedState, rings.Ring], i: jax.Array) -> tuple[tuple[SeedState, rings.Ring], tuple]:  # type: ignore[type-arg]
-        block, ring, sums, checks = play(program, *carry, draw(time + i), first, before)
+        block, ring, sums, checks = play(program, *carry, draw(time + i), time + i, first, before)
         return (block, ring), (sums, checks)
 
     steps = jnp.arange(program.phase.rollout, dtype=jnp.int32)
@@ -106,8 +107,8 @@ def play_all(
 
 def update_all(
     program: Program, block: SeedState, stock: Stock, seed_keys: Key, time: jax.Array
-) -> tuple[State, Metrics]:
-    """The updates of one step of n seeds: (agents, metrics `[n]`).
+) -> tuple[SeedState, Metrics]:
+    """The updates of one step of n seeds: (the seeds, metrics `[n]`).
 
     The barriers keep XLA from fusing them with what surrounds them, so that an update has the same bits in a branch.
     """
@@ -122,13 +123,31 @@ def update_all(
         return jax.lax.optimization_barrier(learnt(*inputs, update_keys))
 
     if not phase.waits:
-        return update()
-    waits = waiting(program, block, time)
-    shapes = jax.eval_shape(update)[1]
-    idle = (block.agent, jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes))
-    if n == 1:
-        return jax.lax.cond(waits[0], lambda: idle, update)
-    return health.select(waits, idle, update())
+        agent, metrics = update()
+    else:
+        waits = waiting(program, block, time)
+        shapes = jax.eval_shape(update)[1]
+        idle = (block.agent, jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes))
+        agent, metrics = (
+            jax.lax.cond(waits[0], lambda: idle, update) if n == 1 else health.select(waits, idle, update())
+        )
+    memory = weighed(program, block, agent, stock, jax.random.clone(draw_keys), rows)
+    return dataclasses.replace(block, agent=agent, draw=memory), metrics
+
+
+def weighed(program: Program, block: SeedState, agents: State, stock: Stock, keys: Key, rows: jax.Array) -> Any:
+    """The memories [n] of a draw by priority, after the agents that learned from its rows have weighed them."""
+    phase, spec = program.phase, program.task.spec
+    if phase.draw is None or phase.draw.weighed is None:
+        return block.draw
+
+    def one(agent: State, numbers: Metrics, rows: jax.Array) -> jax.Array:
+        algorithm = phase.algorithm(numbers)
+        assert algorithm.weigh is not None
+        return algorithm.weigh(agent, rings.unpack(rows, spec.obs_size, spec.action_size))
+
+    weights = seeds.per_seed(one, keys.shape[0])(agents, block.numbers, rows)
+    return phase.draw.weighed(stock, block.draw, keys, weights)
 
 
 def waiting(program: Program, block: SeedState, time: jax.Array) -> jax.Array:
@@ -154,9 +173,9 @@ def advance(
         block, ring, episode_sums, checks = play_all(program, block, ring, seed_keys, time, first)
         sums |= episode_sums
     if phase.updates:
-        agent, metrics = update_all(program, block, Stock(ring, data, first), seed_keys, time)
-        block = dataclasses.replace(block, agent=agent)
-        checks = checks | health.learnt(metrics, agent)
+        steps = time * program.task.num_envs if phase.online else time
+        block, metrics = update_all(program, block, Stock(ring, data, first, steps), seed_keys, time)
+        checks = checks | health.learnt(metrics, block.agent)
         sums |= metrics
         if phase.waits:  # a row that only collects has no metrics yet
             sums["steps"] = 1.0 - waiting(program, block, time)

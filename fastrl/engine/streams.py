@@ -5,6 +5,7 @@ key(seed) -- fold_in(i) --> the key of seed i                                `se
   fold_in(part) -- fold_in(step) -- fold_in(0, 1, 2)                          `step`: rollout, draw, update
   fold_in(1 000 000) -- fold_in(part) -- fold_in(step)                        `evaluation`
   fold_in(2 000 000 + phase) -- split                                         `entry`: fresh networks, first episodes
+  fold_in(3 000 000 + phase) -- split                                         `stock`: rows of a fill, what acts
 ```
 
 A part is an offline phase, or all phases of one stay online: warm-up and fine-tuning share their stream, so that where
@@ -18,6 +19,7 @@ from fastrl.types import Key
 
 EVALUATION = 1_000_000
 ENTRY = 2_000_000
+STOCK = 3_000_000
 
 
 def seeds(seed: int, count: int) -> Key:
@@ -41,4 +43,11 @@ def entry(keys: Key, phase: int) -> tuple[Key, Key]:
     """Keys [S] of a boundary: for fresh networks, and for first episodes."""
     fold = jax.vmap(jax.random.fold_in, (0, None))
     both = jax.vmap(jax.random.split)(fold(keys, ENTRY + phase))
+    return both[:, 0], both[:, 1]
+
+
+def stock(keys: Key, phase: int) -> tuple[Key, Key]:
+    """Keys [S] of a boundary: for the rows that the ring starts with, and for the memory of what acts."""
+    fold = jax.vmap(jax.random.fold_in, (0, None))
+    both = jax.vmap(jax.random.split)(fold(keys, STOCK + phase))
     return both[:, 0], both[:, 1]

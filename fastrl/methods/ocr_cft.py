@@ -44,7 +44,7 @@ class O2SAC(Constrained, SAC):
     factory = "fastrl.algorithms.o2sac:o2sac"
     unused = (
         *("backup", "backup_actions", "backup_entropy", "subset_size", "subset_replacement", "actor_q", "bc_weight"),
-        *("temperature_form", "temperature_obs", "ghost_adam", "dropout"),
+        *("temperature_form", "temperature_obs", "ghost_adam", "critics_alone", "dropout"),
     )
 
     utd: int = option(10, "SAC updates per environment step, each on a minibatch of its own")

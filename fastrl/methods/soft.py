@@ -32,6 +32,7 @@ class SAC(ActorCritic):
     actor_q: Literal["min", "mean"] = option("min", "the actor climbs the minimum or the mean over all critics")
     bc_weight: float = option(0.0, "weight of a behaviour-cloning term in the actor's loss", static=True)
     ghost_adam: bool = option(False, "Adam also steps, on zero gradients, while its network rests (released code)")
+    critics_alone: bool = option(False, "the critics learn and the actor rests (WSRL, figure 23)")
 
 
 @dataclasses.dataclass(frozen=True)

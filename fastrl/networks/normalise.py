@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fastrl.types import Algorithm, Clock, Key, Metrics, State, Transition
+from fastrl.types import Algorithm, Clock, Key, Metrics, Player, State, Transition, Views
 
 FLOOR = 1e-3  # added to the std (TD3+BC, OCR-CFT)
 
@@ -41,15 +41,39 @@ def normalised(algorithm: Algorithm, known: Statistics) -> Algorithm:
         return algorithm.act(state.inner, _seen(state, obs), key, explore)
 
     def update(state: Normalised, batches: Transition, key: Key, clock: Clock) -> tuple[Normalised, Metrics]:
-        seen = dataclasses.replace(batches, obs=_seen(state, batches.obs), next_obs=_seen(state, batches.next_obs))
-        inner, metrics = algorithm.update(state.inner, seen, key, clock)
+        inner, metrics = algorithm.update(state.inner, _rows_seen(state, batches), key, clock)
         return dataclasses.replace(state, inner=inner), metrics
 
     def judge(state: Normalised, score: jax.Array) -> Normalised:
         assert algorithm.judge is not None
         return dataclasses.replace(state, inner=algorithm.judge(state.inner, score))
 
-    return Algorithm(init, act, update, None if algorithm.judge is None else judge)
+    inner = Algorithm(init, act, update, None if algorithm.judge is None else judge)
+    return inner._replace(**{name: value for name, value in _others(algorithm).items() if value is not None})
+
+
+def _others(algorithm: Algorithm) -> dict[str, Any]:
+    """What else the algorithm has, behind the normaliser."""
+    views, player, weigh = algorithm.views, algorithm.player, algorithm.weigh
+    return {
+        "views": views
+        and Views(
+            lambda state, obs: views.policy(state.inner, _seen(state, obs)),
+            lambda state, obs, action: views.q(state.inner, _seen(state, obs), action),
+            lambda state, obs, action: views.target_q(state.inner, _seen(state, obs), action),
+        ),
+        "player": player
+        and Player(
+            lambda state: player.start(state.inner),
+            lambda state, memory, obs, key, explore: player.act(state.inner, memory, _seen(state, obs), key, explore),
+            player.observe,
+        ),
+        "weigh": weigh and (lambda state, rows: weigh(state.inner, _rows_seen(state, rows))),
+    }
+
+
+def _rows_seen(state: Normalised, rows: Transition) -> Transition:
+    return dataclasses.replace(rows, obs=_seen(state, rows.obs), next_obs=_seen(state, rows.next_obs))
 
 
 def _seen(state: Normalised, obs: jax.Array) -> jax.Array:

@@ -14,14 +14,29 @@ from fastrl.engine import behaviours
 from fastrl.engine.behaviours import Behaviour
 from fastrl.engine.phase import Phase, keep
 from fastrl.methods import ALGORITHMS
-from fastrl.replay import draws
+from fastrl.replay import draws, fills
 from fastrl.replay.draws import Draw
+from fastrl.replay.fills import Fill
 from fastrl.types import Spec, State, UserError
 
 PRETRAIN = "pretrain"
 """The phase that an agent to start from replaces."""
 
 Entry = Callable[[State, State | None], State]
+
+WARMUP_BY = {
+    "policy": behaviours.POLICY,
+    "uniform": behaviours.UNIFORM,
+    "untrained": behaviours.UNTRAINED,
+}
+"""What acts in the warm-up, by `--warmup-by` (WSRL, figure 18)."""
+
+
+def critics_alone(config: Any) -> Any:
+    """The options of an algorithm whose critics learn while its actor rests (WSRL, figure 23)."""
+    if not hasattr(config, "critics_alone"):
+        raise UserError(f"--freeze-actor: {type(config).__name__} has no step of its critics alone; leave it out")
+    return dataclasses.replace(config, critics_alone=True)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,15 +105,15 @@ class Builder:
         )
 
     def first_update(
-        self, config: Options, warmup: int, ratio: float, append: bool, minibatches: int | None = None
+        self, config: Options, warmup: int, ratio: float, filled: bool, minibatches: int | None = None
     ) -> int:
         """Environment steps before the first update: the warm-up's, or as many as the first update needs.
 
-        That is the online rows of `minibatches` (None: of a whole call) and, where rows wait for their Monte-Carlo
-        return, one whole episode (WSRL, Algorithm 1, lines 3-7).
+        That is the online rows of `minibatches` (None: of a whole call), unless the ring is filled from the dataset,
+        and, where rows wait for their Monte-Carlo return, one whole episode (WSRL, Algorithm 1, lines 3-7).
         """
         copies, count = self.options.num_envs, config.utd if minibatches is None else minibatches
-        needed = math.ceil(config.batch_size * count * (1.0 - ratio)) if not append else 1
+        needed = 1 if filled else math.ceil(config.batch_size * count * (1.0 - ratio))
         first = max(warmup, needed, self.spec.horizon * copies if config.needs_returns else 0)
         return math.ceil(first / copies) * copies
 
@@ -108,35 +123,52 @@ class Builder:
         *,
         warmup: int,
         ratio: float = 0.0,
-        append: bool = False,
+        fill: Fill | None = None,
         entry: Entry = keep,
         behaviour: Behaviour = behaviours.POLICY,
+        learner: Behaviour = behaviours.POLICY,
+        rows: Draw | None = None,
         minibatches: int | None = None,
     ) -> list[Phase]:
-        """Warm-up with the frozen policy or another behaviour, then fine-tuning: together `--steps` steps."""
+        """Warm-up with the frozen policy or another behaviour, then fine-tuning: together `--steps` steps.
+
+        `behaviour` acts in the warm-up, unless `--warmup-by` names another, `learner` after it; `rows` is the draw from
+        the ring (None: uniform). With `--freeze-actor N` the critics learn alone for N steps between the two.
+        """
         learning = tuple(field.name for field in dataclasses.fields(config) if field.name != "exploration_noise")
         options, idle = self.options, self.of_phase(config, "warmup", without=learning)  # it plays, and learns nothing
         config = self.of_phase(config, "finetune")
         asked = warmup if options.warmup is None else options.warmup
-        waits = tuple(self.first_update(config, each, ratio, append, minibatches) for each in self.warmups or (asked,))
+        if options.warmup_by == "dataset":
+            if fill is not None or self.warmups:
+                raise UserError(
+                    "--warmup-by dataset: the ring starts with other rows, or the warm-up is swept; leave it"
+                )
+            fill, asked = fills.some(asked), 0
+        elif options.warmup_by is not None:
+            behaviour = WARMUP_BY[options.warmup_by]
+        filled = fill is not None
+        waits = tuple(self.first_update(config, each, ratio, filled, minibatches) for each in self.warmups or (asked,))
         first = min(waits)
-        steps = (options.steps or 0) - first
-        if (options.steps or 0) <= max(waits):
+        frozen = math.ceil((options.freeze_actor or 0) / options.num_envs) * options.num_envs
+        steps = (options.steps or 0) - first - frozen
+        if (options.steps or 0) <= max(waits) + frozen:
             raise UserError(
-                f"--steps {options.steps} leaves nothing after the {max(waits)} steps before the first update "
-                f"(warm-up, or one batch); raise --steps or lower --warmup"
+                f"--steps {options.steps} leaves nothing after the {max(waits) + frozen} steps before the first update "
+                f"(warm-up, or one batch; a frozen actor); raise --steps or lower --warmup"
             )
-        rows: Draw = draws.finished(config.discount, self.failure) if config.needs_returns else draws.UNIFORM
+        if rows is None:
+            rows = draws.finished(config.discount, self.failure) if config.needs_returns else draws.UNIFORM
         collect = Phase(
             name="warmup",
             config=idle,
             spec=self.spec,
             steps=first,
             behaviour=behaviour,
-            draw=draws.mixed(rows, ratio),
+            draw=draws.mixed(rows, ratio, self._annealed(ratio)),
             utd=config.utd,
             batch_size=config.batch_size,
-            fill=append,
+            fill=fill,
             entry=entry,
         )
         learn = dataclasses.replace(
@@ -145,11 +177,23 @@ class Builder:
             config=config,
             steps=steps,
             updates=options.num_envs,
-            behaviour=behaviours.POLICY,
+            behaviour=learner,
             entry=keep,
             waits=waits if len(set(waits)) > 1 else (),
         )
-        return [collect, learn]
+        phases = [collect, learn]
+        if frozen:
+            phases[1:1] = [dataclasses.replace(learn, name="critics", config=critics_alone(config), steps=frozen)]
+        return phases
+
+    def _annealed(self, ratio: float) -> tuple[float, int] | None:
+        """The share of offline rows at the end, and the steps until then, where the user asks for one that moves."""
+        end, steps = self.options.offline_ratio_end, self.options.offline_ratio_steps
+        if end is None:
+            if steps is not None:
+                raise UserError("--offline-ratio-steps needs --offline-ratio-end, the share after so many steps")
+            return None
+        return end, (self.options.steps or 1) if steps is None else steps
 
     def on_policy(self, config: Any, entry: Entry = keep) -> list[Phase]:
         """Iterations of a rollout and its update: `--steps` environment steps, whole iterations."""
@@ -173,12 +217,12 @@ class Builder:
         )
         return [learn]
 
-    def retention(self) -> tuple[float, bool]:
-        """(share of offline rows in a batch, whether the ring starts with the data), from `--retention`."""
+    def retention(self) -> tuple[float, Fill | None]:
+        """(share of offline rows in a batch, what the ring starts with), from `--retention`."""
         options = self.options
         if options.offline_ratio is not None and options.retention not in (None, "mixed"):
             raise UserError(f"--offline-ratio needs --retention mixed, not {options.retention}")
         if options.retention == "mixed" or options.offline_ratio:
             ratio = self.domain.mixed_ratio if options.offline_ratio is None else options.offline_ratio
-            return ratio, False
-        return 0.0, options.retention == "append"
+            return ratio, None
+        return 0.0, fills.EVERYTHING if options.retention == "append" else None

@@ -7,6 +7,7 @@ from typing import Any
 from fastrl.config import RunOptions
 from fastrl.engine.phase import Phase
 from fastrl.methods import ALGORITHMS, Referenced, name_of
+from fastrl.replay import fills
 from fastrl.types import UserError
 
 ONLINE = ("warmup", "num_envs", "capacity", "retention", "offline_ratio")
@@ -74,7 +75,10 @@ def reads(kind: type, option: str) -> bool:
 
 def _retention(who: str, options: RunOptions, online: Sequence[Phase]) -> None:
     """Refuses a wish for the offline data that the online phases do not follow."""
-    mixed, append = any(phase.offline_ratio for phase in online), any(phase.fill for phase in online)
+    mixed, append = (
+        any(phase.offline_ratio for phase in online),
+        any(phase.fill is fills.EVERYTHING for phase in online),
+    )
     wish, ratio = options.retention, options.offline_ratio
     if ratio and not mixed:
         _refuse(who, {"offline_ratio"}, "its online phases learn from no offline data")

@@ -30,7 +30,9 @@ def identity(request: Request, plan: Plan) -> dict[str, Any]:
             "updates": phase.updates,
             "offline_ratio": phase.offline_ratio,
             "online": phase.online,
-            "append": phase.fill,
+            "fill": None if phase.fill is None else phase.fill.name,
+            "annealed": None if phase.draw is None or phase.draw.annealed is None else list(phase.draw.annealed),
+            "behaviour": None if phase.behaviour is None else phase.behaviour.name,
             "algorithm": describe(phase.config),
         }
         for phase in plan.phases

@@ -188,7 +188,8 @@ def _plan(
         findings.check_followed(data)
         data = data.without_tail()
     online = sum(phase.steps for phase in phases if phase.online)
-    prefilled = data.rows if data is not None and any(phase.fill for phase in phases) else 0
+    fill = next((phase.fill for phase in phases if phase.fill is not None), None)
+    prefilled = 0 if data is None or fill is None else fill.rows(data.rows)
     capacity = options.capacity or min(RING, online + prefilled)
     _check_capacity(capacity, prefilled, phases, spec, options)
     scale, bias = builder.reward
@@ -242,7 +243,9 @@ def _check_capacity(capacity: int, prefilled: int, phases: list[Phase], spec: Sp
     if first is None:
         return
     if prefilled > capacity:
-        raise UserError(f"--capacity {capacity} is less than the dataset's {prefilled} rows; raise it")
+        raise UserError(
+            f"--capacity {capacity} is less than the {prefilled} rows of the dataset that it starts with; raise it"
+        )
     steps = max(first.rollout, spec.horizon if first.config.needs_returns else 1)
     least = steps * options.num_envs
     if capacity < least:

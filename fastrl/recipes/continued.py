@@ -6,8 +6,8 @@ from fastrl.planning.builder import Builder
 
 def _continued(builder: Builder, name: str, **recipe: object) -> list[Phase]:
     config = builder.config(name, **recipe)
-    ratio, append = builder.retention()
-    return [builder.offline(config), *builder.online(config, warmup=0, ratio=ratio, append=append)]
+    ratio, fill = builder.retention()
+    return [builder.offline(config), *builder.online(config, warmup=0, ratio=ratio, fill=fill)]
 
 
 def calql(builder: Builder) -> list[Phase]:

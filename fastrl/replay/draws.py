@@ -18,6 +18,16 @@ class Stock(NamedTuple):
     ring: Ring | None
     data: jax.Array | None  # the dataset's packed rows [M, W]
     first: jax.Array
+    step: jax.Array  # [] int32: environment steps of one seed since it went online; offline, gradient steps
+
+
+class Room(NamedTuple):
+    """The sizes that a draw's memory may depend on."""
+
+    copies: int  # environments of one seed, E
+    horizon: int  # of an episode
+    data: int  # rows of the dataset, M; 0 without one
+    capacity: int  # rows of the ring
 
 
 class Draw(NamedTuple):
@@ -25,13 +35,16 @@ class Draw(NamedTuple):
 
     take: Callable[[Stock, Any, Key, int, int], jax.Array]
     """`(stock, memory [n, ...], keys [n], C, B) -> rows [n, C, B, W]`."""
-    start: Callable[[int, int], Any] | None = None
-    """`(environment copies, horizon) -> memory` of one seed; None: there is none."""
+    start: Callable[[Room], Any] | None = None
+    """`room -> memory` of one seed; None: there is none."""
     observe: Callable[[Any, Transition], tuple[Any, Any]] | None = None
     """`(memory, the step's rows [E, ...]) -> (memory, what was found)`, of one seed."""
     settle: Callable[[Ring, Any, jax.Array, jax.Array], Ring] | None = None
     """`(ring, found [n, ...], sound [n], first) -> ring`, after the rows are written and before the pointer moves."""
-    offline: float = 0.0  # the share of dataset rows
+    weighed: Callable[[Stock, Any, Key, jax.Array], Any] | None = None
+    """`(stock, memory [n, ...], keys [n], weights [n, C, B]) -> memory` after an update, the keys those of `take`."""
+    offline: float = 0.0  # the share of dataset rows, at first
+    annealed: tuple[float, int] | None = None  # the share that it ends at, and after how many steps
 
 
 def _uniform(stock: Stock, memory: Any, keys: Key, calls: int, batch: int) -> jax.Array:
@@ -72,7 +85,8 @@ def finished(discount: Any, failure: float | None) -> Draw:
         kept = jnp.where(sound[:, None, None], age, -1)
         return rings.set_returns(ring, returns, kept, first)
 
-    return Draw(take, episodes.start, observe, settle)
+    start = lambda room: episodes.start(room.copies, room.horizon)
+    return Draw(take, start, observe, settle)
 
 
 def newest(length: int, copies: int) -> Draw:
@@ -86,22 +100,47 @@ def newest(length: int, copies: int) -> Draw:
     return Draw(take)
 
 
-def mixed(online: Draw, ratio: float) -> Draw:
+def mixed(online: Draw, ratio: float, annealed: tuple[float, int] | None = None) -> Draw:
     """Rows of the dataset in every minibatch, in an exact ratio, beside those of another draw.
 
-    The released WSRL code concatenates before it cuts into minibatches, so that at ratio 0.5 and UTD 4 their offline
-    fractions are 0, 0, 1, 1; RLPD's and ours are 0.5 each.
+    `annealed` (b, n): the ratio goes from `ratio` to b on a straight line over the first n environment steps, rounded
+    to whole rows. The released WSRL code concatenates before it cuts into minibatches, so that at ratio 0.5 and UTD 4
+    their offline fractions are 0, 0, 1, 1; RLPD's and ours are 0.5 each.
     """
+    if annealed is not None and annealed[0] != ratio:
+        return _annealed(online, ratio, *annealed)
     if ratio == 0.0:
         return online
 
     def take(stock: Stock, memory: Any, keys: Key, calls: int, batch: int) -> jax.Array:
-        fold = jax.vmap(jax.random.fold_in, (0, None)) if len(keys) > 1 else _fold_one
+        own_key, data_key = _two(keys)
         offline = offline_rows(batch, ratio)
-        own = online.take(stock, memory, fold(keys, 0), calls, batch - offline)
-        return jnp.concatenate([own, _data(stock, None, fold(keys, 1), calls, offline)], axis=-2)
+        own = online.take(stock, memory, own_key, calls, batch - offline)
+        return jnp.concatenate([own, _data(stock, None, data_key, calls, offline)], axis=-2)
 
     return online._replace(take=take, offline=ratio)
+
+
+def _annealed(online: Draw, start: float, end: float, steps: int) -> Draw:
+    """As `mixed`, with a ratio that moves: both kinds of row are drawn for every place, and one of them is taken."""
+    for ratio in (start, end):
+        if not 0.0 <= ratio <= 1.0:
+            raise UserError(f"offline ratio is {ratio}; it must be between 0 and 1")
+
+    def take(stock: Stock, memory: Any, keys: Key, calls: int, batch: int) -> jax.Array:
+        own_key, data_key = _two(keys)
+        share = start + (end - start) * jnp.minimum(stock.step / steps, 1.0)
+        own = online.take(stock, memory, own_key, calls, batch)
+        place = jnp.arange(batch)[None, None, :, None]
+        return jnp.where(place < jnp.round(batch * share), _data(stock, None, data_key, calls, batch), own)
+
+    return online._replace(take=take, offline=start, annealed=(end, steps))
+
+
+def _two(keys: Key) -> tuple[Key, Key]:
+    """Keys [n] of the ring's rows and of the dataset's; of one seed without a map."""
+    fold = jax.vmap(jax.random.fold_in, (0, None)) if len(keys) > 1 else _fold_one
+    return fold(keys, 0), fold(keys, 1)
 
 
 def offline_rows(batch: int, ratio: float) -> int:

@@ -55,7 +55,7 @@ def marked_ring(seeds=2, rows=6, capacity=10):
 @pytest.mark.parametrize(("ratio", "offline"), [(0.0, 0), (0.25, 2), (0.5, 4), (1.0, 8)])
 def test_every_minibatch_has_the_exact_number_of_offline_rows(key, ratio, offline):
     draw = draws.DATA if ratio == 1 else draws.mixed(draws.UNIFORM, ratio)
-    stock = draws.Stock(marked_ring(), jnp.full((7, 7), -1.0), jnp.int32(0))
+    stock = draws.Stock(marked_ring(), jnp.full((7, 7), -1.0), jnp.int32(0), jnp.int32(0))
     rows = draw.take(stock, None, jax.random.split(key, 2), 6, 8)
     assert rows.shape == (2, 6, 8, 7) and np.isfinite(rows).all()
     np.testing.assert_array_equal((rows[..., 0] == -1).sum(-1), np.full((2, 6), offline))
@@ -68,7 +68,7 @@ def test_every_minibatch_has_the_exact_number_of_offline_rows(key, ratio, offlin
 
 def test_rows_of_open_episodes_wait(key):
     memory = episodes.OpenEpisodes(jnp.zeros((2, 1, 5)), jnp.array([[2], [0]]))
-    stock = draws.Stock(marked_ring(), None, jnp.int32(0))
+    stock = draws.Stock(marked_ring(), None, jnp.int32(0), jnp.int32(0))
     rows = draws.finished(0.9, None).take(stock, memory, jax.random.split(key, 2), 24, 8)
     assert set(np.unique(rows[0])) == {0, 1, 2, 3}
     assert set(np.unique(rows[1])) == {100, 101, 102, 103, 104, 105}
@@ -76,7 +76,7 @@ def test_rows_of_open_episodes_wait(key):
 
 def test_the_newest_rows_come_in_their_order(key):
     ring = dataclasses.replace(marked_ring(rows=10), pointer=jnp.int32(3))  # the newest is row 2, before it 1, 0, 9, 8
-    stock = draws.Stock(ring, None, jnp.int32(0))
+    stock = draws.Stock(ring, None, jnp.int32(0), jnp.int32(0))
     rows = draws.newest(length=3, copies=2).take(stock, None, jax.random.split(key, 2), 1, 1)
     np.testing.assert_array_equal(rows[0, ..., 0], [[7, 8], [9, 0], [1, 2]])
     np.testing.assert_array_equal(rows[1, ..., 0], [[107, 108], [109, 100], [101, 102]])

@@ -11,6 +11,7 @@ from fastrl.methods import SAC, CalQL
 from fastrl.planning import plan as plans
 from fastrl.planning import request as requests
 from fastrl.recipes import names
+from fastrl.replay import fills
 from fastrl.types import UserError
 
 
@@ -23,8 +24,8 @@ def test_wsrl_is_three_phases_and_the_data_is_for_the_first_only(plan_of):
     assert phases(plan) == [("pretrain", 20), ("warmup", 20), ("finetune", 20)]
     offline, warmup, finetune = plan.phases
     assert (offline.offline_ratio, offline.online, offline.updates) == (1.0, False, 1)
-    assert (warmup.updates, warmup.offline_ratio, warmup.fill) == (0, 0.0, False)
-    assert (finetune.updates, finetune.utd, finetune.offline_ratio, finetune.fill) == (1, 2, 0.0, False)
+    assert (warmup.updates, warmup.offline_ratio, warmup.fill) == (0, 0.0, None)
+    assert (finetune.updates, finetune.utd, finetune.offline_ratio, finetune.fill) == (1, 2, 0.0, None)
     assert type(offline.config) is CalQL and type(finetune.config) is SAC
     assert plan.capacity == 40 and plan.dataset.rows == 40
 
@@ -51,7 +52,7 @@ def test_the_warmup_is_at_least_what_the_first_update_needs(plan_of):
 )
 def test_retention(plan_of, recipe, options, ratio, append):
     plan = plan_of(recipe, **options)
-    assert (plan.phases[-1].offline_ratio, plan.phases[-1].fill) == (ratio, append)
+    assert (plan.phases[-1].offline_ratio, plan.phases[-1].fill) == (ratio, fills.EVERYTHING if append else None)
     assert plan.capacity == 40 + 40 * append
     assert (plan.dataset is None) == (recipe == "sac")
 
@@ -96,7 +97,7 @@ def test_the_order_of_a_dict_observation_is_part_of_the_identity(identity_of, pr
         (("sac",), {"discount": 1.5}, "--discount must be between 0 and 1"),
         (("sac",), {"critic_lr": 0.0}, "--critic-lr must be above 0"),
         (("cql",), {"offline_ratio": 0.5, "retention": "append"}, "--offline-ratio needs --retention mixed"),
-        (("cql",), {"capacity": 10, "retention": "append"}, "--capacity 10 is less than the dataset's 40 rows"),
+        (("cql",), {"capacity": 10, "retention": "append"}, "--capacity 10 is less than the 40 rows of the dataset"),
         (("calql",), {"capacity": 4}, "--capacity 4 does not hold the 5 rows"),
         (("sac",), {"utdd": 3}, r"unknown option 'utdd'; did you mean 'utd'\?"),
     ],
