@@ -33,7 +33,9 @@ WARMUP = 1_100  # rows in the ring before the first update
 
 def request(env: str, overrides: Mapping[str, Any], **options: Any) -> Request:
     """SAC from scratch, one seed unless told otherwise; `overrides` of the paper's networks."""
-    run = RunOptions(**{"seeds": 1, "warmup": WARMUP, "steps": 10 * WARMUP, "eval_every": 1_000, **options})
+    run = RunOptions(
+        **{"seeds": 1, "warmup": WARMUP, "steps": 10 * WARMUP, "eval_every": 1_000, "probe_every": 0, **options}
+    )
     return Request("sac", names.find("sac"), env, options=run, overrides=overrides)
 
 
@@ -44,7 +46,7 @@ def fine_tuning(env: str, overrides: Mapping[str, Any], **options: Any) -> tuple
     carry = jax.jit(enter.enter(plan, 0))(keys, None, None, None, None)
     rows = jax.random.uniform(jax.random.key(6), carry.ring.rows.shape)  # masks, rewards and actions in [0, 1)
     ring = replay.advance(dataclasses.replace(carry.ring, rows=rows), min(WARMUP, plan.capacity))
-    return plan, jax.jit(enter.enter(plan, 1), donate_argnums=1)(keys, ring, carry.seeds, None, None)
+    return plan, jax.jit(enter.enter(plan, 1), donate_argnums=1)(keys, ring, enter.apart(carry)[1], None, None)
 
 
 def timed(function: Callable[[Any], Any], state: Any) -> tuple[float, Any]:
@@ -61,7 +63,7 @@ def measure(env: str = "hopper") -> dict[str, Any]:
     carry = jax.jit(enter.enter(plan, 0))(keys, None, None, None, None)
     collect = lowered(plan, 0, carry, WARMUP).compile()
     carry = collect(carry, None)
-    carry = jax.jit(enter.enter(plan, 1), donate_argnums=1)(keys, carry.ring, carry.seeds, None, None)
+    carry = jax.jit(enter.enter(plan, 1), donate_argnums=1)(keys, *enter.apart(carry), None, None)
     whole = lowered(plan, 1, carry, LENGTH).compile()
     learner, batch = _learner(plan, carry)
     environment, state = _environment(plan)

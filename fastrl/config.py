@@ -121,6 +121,15 @@ class RunOptions:
     distil_steps: int = option(20_000, "gradient steps of cloning an agent of another class, where --from names one")
     eval_every: int | None = option(None, "steps between evaluations")
     eval_episodes: int | None = option(None, "episodes of an evaluation")
+    switch_eval_every: int | None = option(
+        None, "steps between evaluations in the first tenth of the online steps; none is eval_every"
+    )
+    probe_every: int | None = option(
+        None,
+        "steps between diagnostics (Q, TD error, divergence from the policy that went online); 0 is none, none is "
+        "eval_every",
+    )
+    eval_sampled: bool = option(False, "evaluations play the policy's samples too, beside its mode")
     chunk: int = option(50, "most steps in one call of the compiled scan; changes speed, never results")
     checkpoint_minutes: float = option(5.0, "minutes between checkpoints")
     reward_scale: float | None = option(None, "rewards are multiplied by this, once")

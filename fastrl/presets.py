@@ -43,6 +43,7 @@ DOMAINS: dict[str, Domain] = {
         shared={"critic_hidden": (256, 256, 256, 256), "std": "uniform"},
         algorithms={
             "sac": {"backup": "max_actions"},
+            "jsrl": {"backup": "max_actions"},
             "cql": {"gap": 0.8},
             "calql": {"gap": 0.8},
             "iql": {**_SMALL_IQL, "expectile": 0.9, "inverse_temperature": 10.0},
@@ -93,6 +94,7 @@ DOMAINS: dict[str, Domain] = {
             "num_critics": 5,
             "cql_actions": 4,
             "backup_actions": 4,
+            "roll_in_steps": 2_000,
         },
         run={"steps": 4_000, "warmup": 1_000, "eval_every": 250, "eval_episodes": 50},
     ),
@@ -118,7 +120,7 @@ def configure(
 
 POSITIVE = (
     *("seeds", "steps", "pretrain_steps", "num_envs", "capacity", "eval_every", "eval_episodes", "chunk"),
-    *("reevaluate_steps", "align_steps", "distil_steps"),
+    *("reevaluate_steps", "align_steps", "distil_steps", "offline_ratio_steps", "switch_eval_every"),
     *("checkpoint_minutes", "reward_scale"),
 )
 """Run options that must be above 0 where they are set."""
@@ -147,6 +149,10 @@ def resolve(options: RunOptions, domain: Domain, recipe: Mapping[str, Any] | Non
         raise UserError(f"--warmup must be 0 or more, not {options.warmup}")
     if not 0.0 <= (options.offline_ratio or 0.0) < 1.0:
         raise UserError(f"--offline-ratio must be at least 0 and below 1, not {options.offline_ratio}")
+    if not 0.0 <= (options.offline_ratio_end or 0.0) <= 1.0:
+        raise UserError(f"--offline-ratio-end must be at least 0 and at most 1, not {options.offline_ratio_end}")
+    if options.freeze_actor < 0:
+        raise UserError(f"--freeze-actor must be 0 or more, not {options.freeze_actor}")
     if (options.steps or 0) % options.num_envs:
         raise UserError(f"--steps {options.steps} must be a multiple of --num-envs {options.num_envs}")
     return options

@@ -92,9 +92,9 @@ class Views(NamedTuple):
 
     policy: Callable[[State, jax.Array], Any]
     """`(state, obs [B, O]) -> distribution` over actions (`fastrl.networks.distributions`)."""
-    q: Callable[[State, jax.Array, jax.Array], jax.Array]
-    """`(state, obs [B, O], action [B, A]) -> Q [N, B]` of the online critics."""
-    target_q: Callable[[State, jax.Array, jax.Array], jax.Array]
+    q: Callable[[State, jax.Array, jax.Array], jax.Array] | None = None
+    """`(state, obs [B, O], action [B, A]) -> Q [N, B]` of the online critics, where there are some."""
+    target_q: Callable[[State, jax.Array, jax.Array], jax.Array] | None = None
     """The same, of the target critics."""
 
 

@@ -55,6 +55,7 @@ TINY: dict[str, Any] = {
     "warmup": 20,
     "eval_every": 100,
     "eval_episodes": 2,
+    "probe_every": 0,
 }
 """A run of any recipe in a second, once it is compiled: rows of the log every 10 steps."""
 
@@ -114,7 +115,9 @@ def _tiny(recipe: Any, start: Any, **options: Any) -> dict[str, Any]:
     idle: set[str] = set() if start is None else {"pretrain_steps"}
     if recipe in ("sac", "rlpd") or callable(recipe):  # the functions that tests bring are of SAC
         idle |= {"pretrain_steps", "cql_actions"}
-    if (recipe in ("wsrl", "o2sac") and start is not None) or (recipe == "wsrl" and options.get("pretrainer") == "iql"):
+    if (recipe in ("wsrl", "jsrl", "o2sac") and start is not None) or (
+        recipe == "wsrl" and options.get("pretrainer") == "iql"
+    ):
         idle |= {"cql_actions"}
     if recipe in ("iql", "td3", "ppo", "o2td3", "o2ppo"):
         idle |= {"cql_actions", "backup_actions"}

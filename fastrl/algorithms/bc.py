@@ -47,4 +47,4 @@ def bc(config: BC, spec: Spec) -> Algorithm:
     def update(state: BCState, batches: Transition, key: Key, clock: Clock) -> tuple[BCState, Metrics]:
         return likelihood(state, step.union(batches), key, clock)
 
-    return Algorithm(init, act, update)
+    return Algorithm(init, act, update, views=parts.policy_view(actor))

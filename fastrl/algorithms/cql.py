@@ -65,7 +65,8 @@ def cql(config: CQL, spec: Spec) -> Algorithm:
             grads["alpha"] = jax.grad(dual)(state.alpha.params, slack, form="softplus")
         return grads, td_metrics | metrics
 
-    return Algorithm(init, act, order(config, optimisers, critic, actor_loss(config, net)))
+    update = order(config, optimisers, critic, actor_loss(config, net))
+    return Algorithm(init, act, update, views=parts.views(net))
 
 
 def draw_candidates(config: CQL, net: Networks, actor: Params, batch: Transition, key: Key) -> Candidates:

@@ -56,7 +56,7 @@ def iql(config: IQL, spec: Spec) -> Algorithm:
         critic=step.together(optimisers, critic, **move),
         rest=step.together(optimisers, actor),
     )
-    return Algorithm(init, act, update)
+    return Algorithm(init, act, update, views=parts.views(net))
 
 
 def draw_target(config: IQL, net: Networks, state: IQLState, key: Key) -> Params:

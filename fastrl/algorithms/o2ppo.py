@@ -53,7 +53,7 @@ def o2ppo(config: O2PPO, spec: Spec) -> Algorithm:
         update = step.each(step.together(optimisers, returns_loss(config, net)))
     else:
         update = scaled(config, followed(config, iteration(config, net, optimisers, pulled(config, net))))
-    return Algorithm(init, acting(net), update, judge)
+    return Algorithm(init, acting(net), update, judge, parts.policy_view(net.actor))
 
 
 def scaled(config: O2PPO, update: step.Update) -> step.Update:

@@ -62,7 +62,7 @@ def o2sac(config: O2SAC, spec: Spec) -> Algorithm:
         known = reference.judged(config, state.reference, state.actor.params, score)
         return dataclasses.replace(state, reference=known)
 
-    return Algorithm(init, act, step.each(STAGES[config.stage](config, net, optimisers)), judge)
+    return Algorithm(init, act, step.each(STAGES[config.stage](config, net, optimisers)), judge, parts.views(net))
 
 
 def reevaluate(config: O2SAC, net: Networks, optimisers: dict[str, Any]) -> step.Step:

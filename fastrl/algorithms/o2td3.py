@@ -52,7 +52,7 @@ def o2td3(config: O2TD3, spec: Spec) -> Algorithm:
         return dataclasses.replace(state, reference=known)
 
     update = step.each(STAGES[config.stage](config, net, optimisers))
-    return Algorithm(init, td3.acting(config, net), update, judge)
+    return Algorithm(init, td3.acting(config, net), update, judge, parts.views(net))
 
 
 def reevaluate(config: O2TD3, net: Networks, optimisers: dict[str, Any]) -> step.Step:

@@ -2,6 +2,8 @@
 
 from typing import Any, NamedTuple
 
+import jax
+
 from fastrl import plugins
 from fastrl.algorithms import optimisers
 from fastrl.config import ActorCritic
@@ -9,7 +11,7 @@ from fastrl.networks import critics, policy, trunk
 from fastrl.networks.critics import Critic, Ensemble
 from fastrl.networks.distributions import Delta, Normal, TanhNormal
 from fastrl.networks.policy import DeterministicActor, GaussianActor, Policy
-from fastrl.types import Spec
+from fastrl.types import Spec, Views
 
 
 class Networks(NamedTuple):
@@ -30,6 +32,25 @@ def networks(
     """A Gaussian actor, and `num_critics` critics."""
     actor = gaussian(config, spec, squash=squash, tanh_mean=tanh_mean, initializer=initializer)
     return Networks(actor, ensemble(config, spec, initializer))
+
+
+def policy_view(actor: Policy) -> Views:
+    """What a state with the group `actor` and without critics of actions believes."""
+    return Views(lambda state, obs: actor(state.actor.params, obs))
+
+
+def views(net: Networks) -> Views:
+    """What a state with the groups `actor` and `critic` believes; without a target the critics are their own."""
+
+    def target_q(state: Any, obs: jax.Array, action: jax.Array) -> jax.Array:
+        group = state.critic
+        return net.critic.q(group.params if group.target is None else group.target, obs, action)
+
+    return Views(
+        policy=lambda state, obs: net.actor(state.actor.params, obs),
+        q=lambda state, obs, action: net.critic.q(state.critic.params, obs, action),
+        target_q=target_q,
+    )
 
 
 def gaussian(

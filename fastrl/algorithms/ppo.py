@@ -64,7 +64,7 @@ def ppo(config: PPO, spec: Spec) -> Algorithm:
     def plain(state: PPOState, rows: Transition, gae: jax.Array, clock: Clock) -> jax.Array:
         return advantages.normalise(gae)
 
-    return Algorithm(init, acting(net), iteration(config, net, optimisers, plain))
+    return Algorithm(init, acting(net), iteration(config, net, optimisers, plain), views=parts.policy_view(net.actor))
 
 
 def networks(config: PPO, spec: Spec) -> Networks:

@@ -44,7 +44,7 @@ def sac(config: SAC, spec: Spec) -> Algorithm:
         return net.actor.act(state.actor.params, obs, key, explore)
 
     update = order(config, optimisers, critic_loss(config, net), actor_loss(config, net))
-    return Algorithm(init, act, update)
+    return Algorithm(init, act, update, views=parts.views(net))
 
 
 def check(config: SAC) -> None:

@@ -41,7 +41,7 @@ def td3(config: TD3, spec: Spec) -> Algorithm:
         step.together(optimisers, critic_loss(config, net)),
         step.every(config.policy_delay, step.chain(actor_step, step.averaged(config.tau, "actor", "critic"))),
     )
-    return Algorithm(init, acting(config, net), step.each(update))
+    return Algorithm(init, acting(config, net), step.each(update), views=parts.views(net))
 
 
 def initial(spec: Spec, net: Networks, optimisers: dict[str, Any], key: Key) -> dict[str, Group]:

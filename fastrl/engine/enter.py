@@ -18,16 +18,20 @@ from fastrl.types import Key, State
 
 
 def enter(plan: Plan, number: int) -> Callable[..., Carry]:
-    """`(keys [S], ring or None, seeds before or None, start or None, data or None) -> carry` at step 0 of a phase."""
+    """`(keys [S], ring or None, carry before or None, start or None, data or None) -> carry` at step 0 of a phase.
+
+    The carry before comes without its ring, which alone keeps its shape and can be given away.
+    """
     phase, task = plan.phases[number], plan.task
 
-    def run(keys: Key, ring: rings.Ring | None, before: SeedState | None, start: State | None, data: Any) -> Carry:
+    def run(keys: Key, ring: rings.Ring | None, earlier: Carry | None, start: State | None, data: Any) -> Carry:
+        before = None if earlier is None else earlier.seeds
         agent_keys, env_keys = streams.entry(keys, number)
         fill_keys, behaviour_keys = streams.stock(keys, number)
         numbers = plan.numbers(number)
         agent = agents(phase, agent_keys, numbers, start if before is None else before.agent)
         env = before.env if before is not None else None
-        known = health.start(plan.seeds) if before is None else before.health
+        healthy = health.start(plan.seeds) if before is None else before.health
         if phase.online and env is None:
             assert task.env is not None
             env = jax.lax.map(task.env.reset, env_keys)
@@ -38,9 +42,12 @@ def enter(plan: Plan, number: int) -> Callable[..., Carry]:
                 ring = rings.advance(rings.insert(ring, rows), rows.shape[1])
         behaviour = begun(plan, number, behaviour_keys, numbers, agent, before)
         draw = drawing(plan, number, 0 if data is None else data.shape[0], before)
-        state = SeedState(agent, numbers, env, behaviour, draw, {}, known)
+        state = SeedState(agent, numbers, env, behaviour, draw, {}, healthy)
         totals = _zeros(plan, number, keys, state, ring, data)
-        return Carry(jnp.int32(0), keys, ring, dataclasses.replace(state, totals=totals))
+        known = None if earlier is None else earlier.before
+        if plan.probe_every and phase.online and known is None:
+            known = agent
+        return Carry(jnp.int32(0), keys, ring, dataclasses.replace(state, totals=totals), known)
 
     return run
 
@@ -103,12 +110,17 @@ def _zeros(
     return {name: jnp.zeros(plan.seeds) for name in names}
 
 
+def apart(carry: Carry | None) -> tuple[rings.Ring | None, Carry | None]:
+    """The ring of a carry, and the rest."""
+    return (None, None) if carry is None else (carry.ring, dataclasses.replace(carry, ring=None))
+
+
 def template(plan: Plan, number: int, data: Any) -> Carry:
     """Shapes of the carry in phase `number`, without computing anything: what a checkpoint is read into."""
     carry: Carry | None = None
     keys = jax.eval_shape(plan.keys)
     for n in range(number + 1):
-        ring, before = (None, None) if carry is None else (carry.ring, carry.seeds)
-        carry = jax.eval_shape(enter(plan, n), keys, ring, before, plan.start, data)
+        ring, rest = apart(carry)
+        carry = jax.eval_shape(enter(plan, n), keys, ring, rest, plan.start, data)
     assert carry is not None
     return carry

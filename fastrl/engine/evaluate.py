@@ -38,12 +38,17 @@ class Playing(NamedTuple):
     time: jax.Array  # []
 
 
-def episodes(env: Environment, algorithm: Algorithm, agent: State, key: Key, count: int) -> Episodes:
-    """`count` episodes of one seed side by side, until the last one has ended (WSRL, evaluation protocol)."""
+def episodes(
+    env: Environment, algorithm: Algorithm, agent: State, key: Key, count: int, explore: bool = False
+) -> Episodes:
+    """`count` episodes of one seed side by side, until the last one has ended (WSRL, evaluation protocol).
+
+    With `explore` the policy's samples are played, else its mode.
+    """
     reset_key, act_key, step_key = jax.random.split(key, 3)
 
     def step(now: Playing) -> Playing:
-        action = algorithm.act(agent, now.obs, jax.random.fold_in(act_key, now.time), False)
+        action = algorithm.act(agent, now.obs, jax.random.fold_in(act_key, now.time), explore)
         keys = jax.random.split(jax.random.fold_in(step_key, now.time), count)
         state, result = jax.vmap(env.step)(keys, now.state, action)
         return Playing(
@@ -64,13 +69,13 @@ def episodes(env: Environment, algorithm: Algorithm, agent: State, key: Key, cou
 
 
 def program(
-    env: Environment, algorithm: Algorithm, count: int, side_by_side: bool
+    env: Environment, algorithm: Algorithm, count: int, side_by_side: bool, explore: bool = False
 ) -> Callable[[State, Key, jax.Array, jax.Array], Episodes]:
     """`(agents [S], seed keys [S], part, step) -> Episodes [S, count]`, on the stream of that step of a part."""
     rescaled = Rescale(env)
 
     def one(agent: State, key: Key, part: jax.Array, step: jax.Array) -> Episodes:
-        return episodes(rescaled, algorithm, agent, streams.evaluation(key, part, step), count)
+        return episodes(rescaled, algorithm, agent, streams.evaluation(key, part, step), count, explore)
 
     def run(agents: State, keys: Key, part: jax.Array, step: jax.Array) -> Episodes:
         if side_by_side:

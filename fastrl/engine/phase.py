@@ -90,3 +90,4 @@ class Carry:
     keys: Key  # [S], never consumed (`fastrl.engine.streams`)
     ring: Ring | None  # explicit seed axis, one shared pointer
     seeds: SeedState
+    before: State | None = None  # the agents [S] that went online, where diagnostics compare with them

@@ -15,11 +15,12 @@ import numpy as np
 
 from fastrl import launch
 from fastrl.engine import enter as boundary
-from fastrl.engine import evaluate, scan
+from fastrl.engine import evaluate, probes, scan
 from fastrl.engine.phase import Carry, Phase
 from fastrl.engine.plan import Plan
 from fastrl.engine.record import Diverged as Diverged
 from fastrl.engine.record import Record
+from fastrl.engine.schedule import Schedule
 from fastrl.envs import host
 from fastrl.replay import ring as rings
 from fastrl.runs import folder
@@ -46,11 +47,6 @@ class Outcome:
     timing: list[dict[str, Any]]
 
 
-def divisor(number: int, most: int) -> int:
-    """The largest divisor of `number` that is at most `most` (and at least 1)."""
-    return max(d for d in range(1, max(1, min(number, most)) + 1) if number % d == 0)
-
-
 def upload(plan: Plan) -> jax.Array | None:
     """The dataset's rows `[M, W]` on the device, once however many seeds."""
     if plan.dataset is None:
@@ -66,7 +62,7 @@ class Driver:
 
     def __init__(self, plan: Plan, path: Path | None, progress: Progress, stop: StopRequest):
         self.plan, self.path, self.progress, self.stop = plan, path, progress, stop
-        self.record = Record(plan, path, progress)
+        self.record, self.schedule = Record(plan, path, progress), Schedule(plan)
         self.checkpoints = Checkpoints(path / "checkpoints") if path else None
         self.timing: list[dict[str, Any]] = []
         self.saved, self.safe = time.monotonic(), -1  # when, and the step of the newest checkpoint
@@ -105,8 +101,8 @@ class Driver:
     def _enter(self, number: int, before: Carry | None) -> Carry:
         """Crosses a boundary; the ring is donated, everything else may change shape."""
         program = jax.jit(boundary.enter(self.plan, number), donate_argnums=1)
-        ring, state = (None, None) if before is None else (before.ring, before.seeds)
-        carry = jax.block_until_ready(program(self.keys, ring, state, self.plan.start, self.data))
+        ring, rest = boundary.apart(before)
+        carry = jax.block_until_ready(program(self.keys, ring, rest, self.plan.start, self.data))
         host.check()
         return carry
 
@@ -117,15 +113,14 @@ class Driver:
             return carry
         timing = self._timing(number)
         started = time.monotonic()
-        steps = math.gcd(total, self._log_every(phase), done)  # a resume may begin where another chunk left off
-        length = divisor(steps, max(1, plan.chunk // phase.rollout))
+        length = self.schedule.length(phase, done)
         program = self._compile(number, length, carry)
-        evaluation = self._compile_evaluation(phase, carry)
+        evaluation, probe = self._compile_evaluation(phase, carry), self._compile_probe(number)
         launch.return_free_memory()
         timing["compile_seconds"] += time.monotonic() - started
         each = plan.per_iteration(phase)
         self.progress.phase(phase.name, total * each, done * each)
-        if done == 0 and self._opens(number):
+        if done == 0 and self.schedule.opens(number):
             carry = self._evaluate(number, carry, evaluation)
         while done < total:
             started, last = time.monotonic(), (carry, len(self.record.rows))
@@ -135,9 +130,11 @@ class Driver:
             timing["steps"] = done * each
             try:
                 host.check()
-                if done % self._log_every(phase) == 0 or done == total:
+                if self.schedule.logs(phase, done):
                     self.record.train(number, done, carry)
-                if self._due(number, done, total):
+                if probe is not None and self.schedule.probes(phase, done):
+                    self._probe(number, carry, probe)
+                if self.schedule.evaluates(number, done):
                     carry = self._evaluate(number, carry, evaluation)
             except UserError:  # a simulator failed: everything before this chunk is good
                 self._checkpoint(number, *last)
@@ -146,34 +143,11 @@ class Driver:
             self._save(number, carry, end=done == total)
         return carry
 
-    def _eval_every(self, phase: Phase) -> int:
-        """Steps of the scan between two evaluations."""
-        return max(1, self.plan.eval_every // phase.rollout)
-
-    def _log_every(self, phase: Phase) -> int:
-        """Steps of the scan between two rows of the log: about a tenth of that."""
-        every = self._eval_every(phase)
-        return divisor(every, every // 10)
-
-    def _opens(self, number: int) -> bool:
-        """Whether a phase opens with an evaluation: the first does, and the first whose algorithm judges its policy."""
-        judges = [phase.algorithm().judge is not None for phase in self.plan.phases[max(0, number - 1) : number + 1]]
-        return number == 0 or (judges[1] and not judges[0])
-
-    def _due(self, number: int, done: int, total: int) -> bool:
-        """Evaluations: every `eval_every` while learning, at each end, and just after updates begin online."""
-        phase = self.plan.phases[number]
-        if done == total:
-            return True
-        if not phase.updates:
-            return False
-        return done % self._eval_every(phase) == 0 or (phase.online and done == self._log_every(phase))
-
     # -- programs -------------------------------------------------------------------------------
 
     def _compile(self, number: int, length: int, carry: Carry) -> Any:
         plan = self.plan
-        program = scan.chunk(plan, number, length, self._log_every(plan.phases[number]))
+        program = scan.chunk(plan, number, length, self.schedule.log_every(plan.phases[number]))
         donated = () if plan.task.spec.backend == host.BACKEND else 0  # a simulator may fail: keep what was before
         return jax.jit(program, donate_argnums=donated).lower(carry, self.data).compile()
 
@@ -187,12 +161,20 @@ class Driver:
         same: Any = {name: value for name, value in learning.items() if hasattr(phase.config, name)}
         alike = str(dataclasses.replace(phase.config, **same))
         if alike not in self.players:
-            play = evaluate.program(plan.env, algorithm, plan.eval_episodes, plan.side_by_side)
-            lowered = jax.jit(play).lower(carry.seeds.agent, self.keys, jnp.int32(0), jnp.int32(0))
-            self.players[alike] = lowered.compile()
+            self.players[alike] = [
+                jax.jit(evaluate.program(plan.env, algorithm, plan.eval_episodes, plan.side_by_side, explore))
+                .lower(carry.seeds.agent, self.keys, jnp.int32(0), jnp.int32(0))
+                .compile()
+                for explore in ((False, True) if plan.eval_sampled else (False,))
+            ]
         if own not in self.judges:
             self.judges[own] = None if algorithm.judge is None else jax.jit(evaluate.judged(algorithm))
         return self.players[alike], self.judges[own]
+
+    def _compile_probe(self, number: int) -> Any:
+        """The diagnostics of a phase, compiled when they are first drawn."""
+        measure = probes.program(self.plan, number) if self.plan.probe_every else None
+        return None if measure is None else jax.jit(measure)
 
     # -- evaluation -----------------------------------------------------------------------------
 
@@ -201,18 +183,19 @@ class Driver:
         if programs is None:
             return carry
         play, judge = programs
-        started, phase = time.monotonic(), self.plan.phases[number]
-        part, before = self.plan.part(number)
-        moment = jnp.int32(before) + carry.step * phase.rollout
-        result = play(carry.seeds.agent, self.keys, jnp.int32(part), moment)
+        started = time.monotonic()
+        results = [each(carry.seeds.agent, self.keys, *self._moment(number, carry)) for each in play]
+        result = results[0]
         returns, lengths = (np.asarray(x, np.float64) for x in (result.episode_return, result.length))
         host.check()
         row: dict[str, Any] = {"kind": "eval", **self.record.position(number, int(carry.step))}
         found = {"return": returns.mean(1), "length": lengths.mean(1), **evaluate.rates(result, self.plan.task.spec)}
+        if len(results) > 1:
+            found["sampled_return"] = np.asarray(results[1].episode_return, np.float64).mean(1)
         good = np.asarray(carry.seeds.health.good)
         row |= {name: np.where(good, value, math.nan).tolist() for name, value in found.items()}
         earlier = next((known["eval_steps"] for known in reversed(self.record.rows) if known["kind"] == "eval"), 0)
-        row["eval_steps"] = earlier + int(lengths.sum(1).max())
+        row["eval_steps"] = earlier + sum(int(np.asarray(each.length).sum(1).max()) for each in results)
         self._timing(number)["evaluation_seconds"] += time.monotonic() - started
         self.record.append(row)
         if judge is None:
@@ -220,9 +203,31 @@ class Driver:
         agent = judge(carry.seeds.agent, jnp.asarray(returns.mean(1), jnp.float32), carry.seeds.health.good)
         return dataclasses.replace(carry, seeds=dataclasses.replace(carry.seeds, agent=agent))
 
+    def _probe(self, number: int, carry: Carry, measure: Any) -> None:
+        """Logs a row of diagnostics, NaN for a frozen seed."""
+        started = time.monotonic()
+        part, moment = self._moment(number, carry)
+        found = measure(carry.seeds.agent, carry.before, carry.ring, self.data, self.keys, part, moment)
+        row: dict[str, Any] = {"kind": "probe", **self.record.position(number, int(carry.step))}
+        good = np.asarray(carry.seeds.health.good)
+        row |= {name: np.where(good, np.asarray(value), math.nan).tolist() for name, value in sorted(found.items())}
+        self.record.append(row | probes.contents(self.plan, number, int(carry.step)))
+        self._timing(number)["probe_seconds"] += time.monotonic() - started
+
+    def _moment(self, number: int, carry: Carry) -> tuple[jax.Array, jax.Array]:
+        """The part that a phase belongs to, and the step of it: where evaluations and diagnostics draw from."""
+        part, before = self.plan.part(number)
+        return jnp.int32(part), jnp.int32(before) + carry.step * self.plan.phases[number].rollout
+
     def _timing(self, number: int) -> dict[str, Any]:
         if len(self.timing) <= number:
-            empty = {"seconds": 0.0, "steps": 0, "compile_seconds": 0.0, "evaluation_seconds": 0.0}
+            empty = {
+                "seconds": 0.0,
+                "steps": 0,
+                "compile_seconds": 0.0,
+                "evaluation_seconds": 0.0,
+                "probe_seconds": 0.0,
+            }
             self.timing.append({"name": self.plan.phases[number].name, **empty})
         return self.timing[number]
 

@@ -212,7 +212,7 @@ def chunk(plan: Plan, number: int, length: int, log_every: int) -> Callable[[Car
 
         if plan.side_by_side:
             step, block, ring = scan(carry.keys, jnp.int32(0), carry.seeds, carry.ring)
-            return Carry(step, carry.keys, ring, block)
+            return Carry(step, carry.keys, ring, block, carry.before)
 
         def one(i: jax.Array, block: SeedState, shared: tuple) -> tuple[SeedState, tuple]:  # type: ignore[type-arg]
             _, ring = shared
@@ -225,6 +225,6 @@ def chunk(plan: Plan, number: int, length: int, log_every: int) -> Callable[[Car
 
         count = carry.keys.shape[0]
         block, (step, ring) = seeds.one_after_another(one, carry.seeds, (carry.step, carry.ring), count)
-        return Carry(step, carry.keys, ring, block)
+        return Carry(step, carry.keys, ring, block, carry.before)
 
     return run

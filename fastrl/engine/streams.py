@@ -6,6 +6,7 @@ key(seed) -- fold_in(i) --> the key of seed i                                `se
   fold_in(1 000 000) -- fold_in(part) -- fold_in(step)                        `evaluation`
   fold_in(2 000 000 + phase) -- split                                         `entry`: fresh networks, first episodes
   fold_in(3 000 000 + phase) -- split                                         `stock`: rows of a fill, what acts
+  fold_in(4 000 000) -- fold_in(0), or fold_in(1 + part) -- fold_in(step)      `probes`: held rows, the rest
 ```
 
 A part is an offline phase, or all phases of one stay online: warm-up and fine-tuning share their stream, so that where
@@ -20,6 +21,7 @@ from fastrl.types import Key
 EVALUATION = 1_000_000
 ENTRY = 2_000_000
 STOCK = 3_000_000
+PROBES = 4_000_000
 
 
 def seeds(seed: int, count: int) -> Key:
@@ -51,3 +53,14 @@ def stock(keys: Key, phase: int) -> tuple[Key, Key]:
     fold = jax.vmap(jax.random.fold_in, (0, None))
     both = jax.vmap(jax.random.split)(fold(keys, STOCK + phase))
     return both[:, 0], both[:, 1]
+
+
+def probes(keys: Key, part: jax.Array, step: jax.Array) -> tuple[Key, Key, Key]:
+    """Keys [S] of the diagnostics at a step of a part: for the held batch, always the same, and for the rest."""
+
+    def one(key: Key) -> tuple[Key, Key, Key]:
+        own = jax.random.fold_in(key, PROBES)
+        now = jax.random.fold_in(jax.random.fold_in(own, 1 + part), step)
+        return jax.random.fold_in(own, 0), jax.random.fold_in(now, 0), jax.random.fold_in(now, 1)
+
+    return jax.vmap(one)(keys)

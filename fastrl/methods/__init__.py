@@ -17,6 +17,7 @@ from fastrl.methods.ppo import PPO as PPO
 from fastrl.methods.soft import BC as BC
 from fastrl.methods.soft import CQL as CQL
 from fastrl.methods.soft import IQL as IQL
+from fastrl.methods.soft import JSRL as JSRL
 from fastrl.methods.soft import SAC as SAC
 from fastrl.methods.soft import CalQL as CalQL
 from fastrl.methods.td3 import TD3 as TD3
@@ -26,6 +27,7 @@ ALGORITHMS: dict[str, type[ActorCritic]] = {
     "sac": SAC,
     "cql": CQL,
     "calql": CalQL,
+    "jsrl": JSRL,
     "iql": IQL,
     "bc": BC,
     "td3": TD3,

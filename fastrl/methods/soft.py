@@ -36,6 +36,15 @@ class SAC(ActorCritic):
 
 
 @dataclasses.dataclass(frozen=True)
+class JSRL(SAC):
+    """SAC whose episodes begin with a frozen policy, less and less often (JSRL)."""
+
+    roll_in: float = option(0.5, "probability that an episode begins with the frozen policy, at first", static=True)
+    roll_in_steps: int = option(100_000, "environment steps over which that probability falls to 0 on a line")
+    roll_in_stay: float = option(0.99, "probability that the frozen policy goes on after a step of it", static=True)
+
+
+@dataclasses.dataclass(frozen=True)
 class CQL(SAC):
     """Conservative Q-learning, CQL(H) with importance sampling, fixed weight or Lagrange."""
 

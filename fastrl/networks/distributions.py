@@ -122,3 +122,11 @@ class Delta:
     def log_prob(self, action: jax.Array) -> jax.Array:
         """Not defined; minus the squared distance, so that cloning by likelihood is regression."""
         return -jnp.square(action - self.action).sum(-1)
+
+
+def kl(first: Distribution, second: Distribution) -> jax.Array:
+    """KL(first || second) [...] of two diagonal Gaussians, or of two under the same tanh, which does not change it."""
+    assert isinstance(first, (Normal, TanhNormal)) and type(first) is type(second)
+    ratio = jnp.square(first.std / second.std)
+    apart = jnp.square((first.mean - second.mean) / second.std)
+    return 0.5 * (ratio + apart - 1.0 - jnp.log(ratio)).sum(-1)

@@ -49,27 +49,30 @@ def normalised(algorithm: Algorithm, known: Statistics) -> Algorithm:
         return dataclasses.replace(state, inner=algorithm.judge(state.inner, score))
 
     inner = Algorithm(init, act, update, None if algorithm.judge is None else judge)
-    return inner._replace(**{name: value for name, value in _others(algorithm).items() if value is not None})
+    return inner._replace(**_others(algorithm))
 
 
 def _others(algorithm: Algorithm) -> dict[str, Any]:
     """What else the algorithm has, behind the normaliser."""
     views, player, weigh = algorithm.views, algorithm.player, algorithm.weigh
-    return {
-        "views": views
-        and Views(
-            lambda state, obs: views.policy(state.inner, _seen(state, obs)),
-            lambda state, obs, action: views.q(state.inner, _seen(state, obs), action),
-            lambda state, obs, action: views.target_q(state.inner, _seen(state, obs), action),
-        ),
-        "player": player
-        and Player(
+    found: dict[str, Any] = {}
+    if views is not None:
+        q, target_q = (
+            None
+            if each is None
+            else (lambda state, obs, action, each=each: each(state.inner, _seen(state, obs), action))
+            for each in (views.q, views.target_q)
+        )
+        found["views"] = Views(lambda state, obs: views.policy(state.inner, _seen(state, obs)), q, target_q)
+    if player is not None:
+        found["player"] = Player(
             lambda state: player.start(state.inner),
             lambda state, memory, obs, key, explore: player.act(state.inner, memory, _seen(state, obs), key, explore),
             player.observe,
-        ),
-        "weigh": weigh and (lambda state, rows: weigh(state.inner, _rows_seen(state, rows))),
-    }
+        )
+    if weigh is not None:
+        found["weigh"] = lambda state, rows: weigh(state.inner, _rows_seen(state, rows))
+    return found
 
 
 def _rows_seen(state: Normalised, rows: Transition) -> Transition:

@@ -10,8 +10,14 @@ from fastrl.methods import ALGORITHMS, Referenced, name_of
 from fastrl.replay import fills
 from fastrl.types import UserError
 
-ONLINE = ("warmup", "num_envs", "capacity", "retention", "offline_ratio")
+REPLAYED = ("warmup", "warmup_by", "freeze_actor", "offline_ratio_end", "offline_ratio_steps")
+"""Run options of phases with an environment that learn from a ring, as on-policy ones do not."""
+
+ONLINE = ("num_envs", "capacity", "retention", "offline_ratio", "switch_eval_every", *REPLAYED)
 """Run options of phases with an environment."""
+
+SWITCH = ("initialise", "reset_optimizers", "online")
+"""Run options of the recipe wsrl alone."""
 
 OFFLINE = ("pretrain_steps", "pretrainer")
 """Run options of the offline phase."""
@@ -48,6 +54,10 @@ def used(name: str, options: RunOptions, overrides: Mapping[str, Any], phases: S
     offline = [name_of(phase.config) for phase in phases if not phase.online]
     if not online:
         _refuse(who, set_here.intersection(ONLINE), "it is for steps in an environment")
+    if all(phase.rollout > 1 for phase in online):
+        _refuse(who, set_here.intersection(REPLAYED), "it is for steps in an environment whose rows are replayed")
+    if name != "wsrl":
+        _refuse(who, set_here.intersection(SWITCH), "it is for the recipe wsrl")
     if not any(isinstance(config, Referenced) for config in configs):
         _refuse(who, set_here.intersection(STAGES), "it is for a stage of OCR-CFT (o2sac, o2td3, o2ppo)")
     if not offline:

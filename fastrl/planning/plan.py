@@ -150,8 +150,10 @@ def warnings(request: Request, plan: Plan) -> list[str]:
             lines.append(
                 f"OCR-CFT's limits are those for {kind} data, by the dataset's name (--constraint-end and others)"
             )
+        if not any(phase.learns_from_data for phase in plan.phases):
+            lines.append("no phase of this run learns from the dataset: its diagnostics alone are measured on it")
         return lines
-    if request.dataset is not None:
+    if request.dataset is not None and plan.dataset is None:
         return ["the dataset is not used: no phase of this run learns from it"]
     return []
 
@@ -180,7 +182,8 @@ def _plan(
         raise UserError(f"phase {needy.name!r} learns from offline data; name it with --dataset FILE")
     if any(phase.online for phase in phases) and env is None:
         raise UserError("an environment is needed to fine-tune; name it with --env NAME")
-    if not needy:
+    probe_every = (options.eval_every or 1) if options.probe_every is None else options.probe_every
+    if not needy and not probe_every:
         data = None
     for phase in phases:
         check_algorithm(phase.config)
@@ -216,6 +219,9 @@ def _plan(
         capacity=capacity,
         eval_every=options.eval_every or 1,
         eval_episodes=options.eval_episodes or 1,
+        eval_switch=options.switch_eval_every,
+        probe_every=probe_every,
+        eval_sampled=options.eval_sampled,
         chunk=options.chunk,
         checkpoint_minutes=options.checkpoint_minutes,
         side_by_side=seeds.side_by_side(options.map_seeds),

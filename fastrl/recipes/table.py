@@ -49,6 +49,12 @@ RECIPES: dict[str, Recipe] = {
         "scratch:sac",
         "warmup, finetune",
     ),
+    "jsrl": Recipe(
+        "pre-train, high-UTD SAC whose episodes the frozen policy begins",
+        "JSRL, arXiv 2204.02372",
+        "jsrl:jsrl",
+        "pretrain, warmup, finetune",
+    ),
     "td3": Recipe(
         "TD3 from scratch, no data",
         "TD3, arXiv 1802.09477",

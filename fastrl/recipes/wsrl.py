@@ -4,6 +4,8 @@ Its ablations are options: `--initialise`, `--reset-optimizers`, `--online calql
 `--freeze-actor` and `--retention` in every recipe.
 """
 
+from typing import Any
+
 from fastrl import presets
 from fastrl.algorithms.transfer import adopt
 from fastrl.config import RunOptions
@@ -25,13 +27,19 @@ TAKEN = {"both": None, "actor": ("actor", "temperature"), "critics": ("critic",)
 def wsrl(builder: Builder) -> list[Phase]:
     """Offline agent with the online networks -> warm-up -> SAC; everything is kept at the switch, data is not."""
     sac = builder.config("sac")
-    name = builder.options.pretrainer or builder.domain.pretrainer
-    shapes = {field: getattr(sac, field) for field in ("actor_hidden", "critic_hidden", "std", "kernel_scale_final")}
-    offline = builder.config(name, **{**INITIALISERS[name], **(shapes if name == "iql" else {})})
     online = sac if builder.options.online == "sac" else builder.config("calql", utd=sac.utd)
     ratio, fill = builder.retention()
-    warmup, entry = presets.warmup(builder.domain), taking(builder.options)
-    return [builder.offline(offline), *builder.online(online, warmup=warmup, ratio=ratio, fill=fill, entry=entry)]
+    phases = builder.online(
+        online, warmup=presets.warmup(builder.domain), ratio=ratio, fill=fill, entry=taking(builder.options)
+    )
+    return [builder.offline(pretraining(builder, sac)), *phases]
+
+
+def pretraining(builder: Builder, online: Any) -> Any:
+    """The options of the offline agent, whose networks are those of the online one: `--pretrainer`, or the domain's."""
+    name = builder.options.pretrainer or builder.domain.pretrainer
+    shapes = {field: getattr(online, field) for field in ("actor_hidden", "critic_hidden", "std", "kernel_scale_final")}
+    return builder.config(name, **{**INITIALISERS[name], **(shapes if name == "iql" else {})})
 
 
 def adopt_all(fresh: State, previous: State | None) -> State:
@@ -43,12 +51,16 @@ def taking(options: RunOptions) -> Entry:
     """The entry of WSRL with some of it left out (figures 12 and 13)."""
     if options.initialise == "both" and not options.reset_optimizers:
         return adopt_all
-    fields = TAKEN[options.initialise]
+    return taking_over(TAKEN[options.initialise], options.reset_optimizers)
+
+
+def taking_over(fields: tuple[str, ...] | None, reset_optimizer: bool) -> Entry:
+    """An entry that takes over the groups `fields` (None: all) as far as the agent before has them."""
 
     def entry(fresh: State, previous: State | None) -> State:
         if previous is None or fields == ():
             return fresh
         wanted = None if fields is None else [name for name in fields if hasattr(previous, name)]
-        return adopt(fresh, previous, wanted, options.reset_optimizers)
+        return adopt(fresh, previous, wanted, reset_optimizer)
 
     return entry

@@ -9,7 +9,8 @@ import jax
 import numpy as np
 import pytest
 
-from fastrl.engine.run import Interrupted, divisor, upload
+from fastrl.engine.run import Interrupted, upload
+from fastrl.engine.schedule import divisor
 from fastrl.runs import manifest
 from fastrl.runs.progress import Progress
 from fastrl.types import UserError
@@ -92,12 +93,12 @@ def test_a_run_whose_first_save_was_cut_short_starts_again(plan_of, execute, tmp
 
 def test_evaluations_are_where_they_should_be(plan_of, driver_of):
     driver = driver_of(plan_of("wsrl", eval_every=10, pretrain_steps=25, steps=50, warmup=25))
-    assert driver._log_every(driver.plan.phases[0]) == 1
+    assert driver.schedule.log_every(driver.plan.phases[0]) == 1
     found = [
         (phase.name, done)
         for number, phase in enumerate(driver.plan.phases)
         for done in range(1, phase.steps + 1)
-        if driver._due(number, done, phase.steps)
+        if driver.schedule.evaluates(number, done)
     ]
     learning = [("finetune", 1), ("finetune", 10), ("finetune", 20), ("finetune", 25)]
     assert found == [("pretrain", 10), ("pretrain", 20), ("pretrain", 25), ("warmup", 25), *learning]
