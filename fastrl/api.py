@@ -63,13 +63,14 @@ def run(
     progress: Progress | None = None,
     command: str | None = None,
     sweep: Mapping[str, Sequence[Any]] | None = None,
+    domain: presets.Domain | None = None,
     **options: Any,
 ) -> Run:
     """Runs a recipe, start to end, for many seeds.
 
     `recipe` is a name, MODULE:NAME, or a function of the builder that returns phases. `env` is a name or an
     environment, `dataset` what `fastrl.load` reads or a `Dataset`; `start` is an agent (or its folder) that replaces
-    the recipe's offline phase. `options` are run options and options of the algorithms (`fastrl run --help` lists
+    the recipe's offline phase; `domain` are defaults in place of those of the environment's. `options` are run options and options of the algorithms (`fastrl run --help` lists
     them). With `out`, a run folder holds config, metrics, report, picture and checkpoints; `resume=True` continues it,
     "auto" does or starts one. Raises `UserError` on bad input, before anything is written, and where another process
     is at work in that folder.
@@ -77,7 +78,7 @@ def run(
     run_options, overrides = requests.split_options(options)
     name, function = (recipe, names.find(recipe)) if isinstance(recipe, str) else (recipe.__name__, recipe)
     sweeps.check(sweep or {})
-    request = Request(name, function, env, dataset, start, env_options or {}, run_options, overrides, sweep or {})
+    request = Request(name, function, env, dataset, start, env_options or {}, run_options, overrides, sweep or {}, domain)
     return _execute(request, out, resume, progress, command)
 
 
@@ -136,6 +137,7 @@ def pretrain(
     resume: Resume = False,
     progress: Progress | None = None,
     command: str | None = None,
+    domain: presets.Domain | None = None,
     **options: Any,
 ) -> Agent:
     """Trains `config` on a dataset for `steps` gradient steps; with `env` it is evaluated on the way."""
@@ -146,7 +148,7 @@ def pretrain(
     asked = {"seeds": 1, **options, "seed": key, "pretrain_steps": steps, "steps": steps}
     run_options, overrides = requests.split_options(asked)
     name = f"pretrain {name_of(config)}"
-    request = Request(name, recipe, env, data, None, env_options or {}, run_options, overrides)
+    request = Request(name, recipe, env, data, None, env_options or {}, run_options, overrides, domain=domain)
     return _execute(request, out, resume, progress, command).agent
 
 

@@ -122,7 +122,7 @@ class RunOptions:
     eval_every: int | None = option(None, "steps between evaluations")
     eval_episodes: int | None = option(None, "episodes of an evaluation")
     switch_eval_every: int | None = option(
-        None, "steps between evaluations in the first tenth of the online steps; none is eval_every"
+        None, "steps between evaluations in the first tenth of the steps that learn online; none is eval_every"
     )
     probe_every: int | None = option(
         None,

@@ -71,7 +71,15 @@ def reevaluate(config: O2SAC, net: Networks, optimisers: dict[str, Any]) -> step
 
 
 def align(config: O2SAC, net: Networks, optimisers: dict[str, Any]) -> step.Step:
-    """Actor and critics together; targets and temperature stay."""
+    """Actor and critics together; targets and temperature stay.
+
+    What the paper compares it with: the critic fixed as it was, or following the policy by TD with its target.
+    """
+    if config.alignment == "fixed":
+        return step.together(optimisers, actor_loss(config, net))
+    if config.alignment == "followed":
+        losses_of = (critic_loss(config, net), actor_loss(config, net))
+        return step.together(optimisers, *losses_of, tau=config.tau, targets=("critic",))
     return step.together(optimisers, alignment_loss(config, net), actor_loss(config, net))
 
 

@@ -61,7 +61,15 @@ def reevaluate(config: O2TD3, net: Networks, optimisers: dict[str, Any]) -> step
 
 
 def align(config: O2TD3, net: Networks, optimisers: dict[str, Any]) -> step.Step:
-    """Actor and critics together, at every step; targets stay."""
+    """Actor and critics together, at every step; targets stay.
+
+    What the paper compares it with: the critic fixed as it was, or following the policy by TD with its target.
+    """
+    if config.alignment == "fixed":
+        return step.together(optimisers, actor_loss(config, net))
+    if config.alignment == "followed":
+        losses_of = (critic_loss(config, net), actor_loss(config, net))
+        return step.together(optimisers, *losses_of, tau=config.tau, targets=("critic",))
     return step.together(optimisers, alignment_loss(config, net), actor_loss(config, net))
 
 
@@ -98,7 +106,8 @@ def critic_loss(config: O2TD3, net: Networks) -> Gradients:
     """
 
     def prepare(state: O2TD3State, batch: Transition, key: Key, clock: Clock) -> Any:
-        actor = state.offline if config.stage == "reevaluate" else state.actor.target
+        actors = {"reevaluate": state.offline, "align": state.actor.params, "finetune": state.actor.target}
+        actor = actors[config.stage]
         penalty: Any = 0.0
         if constrained(config):
             away = distance(net, state, state.actor.params, batch.next_obs)

@@ -12,6 +12,7 @@ from fastrl import __version__
 from fastrl.cli import datasets as datasets_cli
 from fastrl.cli import output as streams
 from fastrl.cli import play as play_cli
+from fastrl.cli import reproduce as reproduce_cli
 from fastrl.cli import train
 from fastrl.cli.options import Parser, resume_option
 from fastrl.cli.train import prepare
@@ -103,6 +104,11 @@ def demo(words: Sequence[str]) -> int:
     return 0
 
 
+def reproduce(words: Sequence[str]) -> int:
+    """A paper's claims, put to the test: runs, pictures, verdicts."""
+    return reproduce_cli.main(words, prepare)
+
+
 def bench(words: Sequence[str]) -> int:
     """Speed of this machine, as JSON lines."""
     if words[:1] == ["compile"]:
@@ -136,6 +142,7 @@ COMMANDS: dict[str, Command] = {
     "envs": envs,
     "recipes": recipes,
     "demo": demo,
+    "reproduce": reproduce,
     "bench": bench,
 }
 

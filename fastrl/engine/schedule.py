@@ -31,7 +31,7 @@ class Schedule:
         return max(1, self.plan.probe_every // phase.rollout) if self.plan.probe_every else 0
 
     def switch_every(self, phase: Phase) -> int:
-        """Steps between two evaluations at the beginning of the online steps; 0: as later."""
+        """Steps between two evaluations in the first tenth of an online phase that learns; 0: as later."""
         if self.plan.eval_switch is None or not (phase.online and phase.updates):
             return 0
         return max(1, self.plan.eval_switch // phase.rollout)
@@ -62,7 +62,7 @@ class Schedule:
     def evaluates(self, number: int, done: int) -> bool:
         """Whether an evaluation is due: at each end, every `eval_every` while learning, and when updates begin online.
 
-        In the first tenth of the online steps there may be more.
+        In the first tenth of an online phase that learns there may be more.
         """
         phase = self.plan.phases[number]
         if done == self.plan.iterations(phase):
@@ -72,8 +72,4 @@ class Schedule:
         if done % self.eval_every(phase) == 0 or (phase.online and done == self.log_every(phase)):
             return True
         switch = self.switch_every(phase)
-        if not switch or done % switch:
-            return False
-        online = [(n, each) for n, each in enumerate(self.plan.phases) if each.online]
-        steps = sum(each.steps for n, each in online if n < number) + done * self.plan.per_iteration(phase)
-        return 10 * steps <= sum(each.steps for _, each in online)
+        return switch > 0 and done % switch == 0 and 10 * done <= self.plan.iterations(phase)

@@ -34,6 +34,11 @@ class Constrained(Referenced):
     multiplier_lr: float = option(5e-5, "Adam learning rate of the multiplier's logarithm")
     constraint_start: float = option(0.125, "limit of the divergence to the reference at the start")
     constraint_end: float = option(2.0, "limit of the divergence after constraint_steps environment steps")
+    alignment: Literal["aligned", "fixed", "followed"] = option(
+        "aligned",
+        "the critic while the policy is aligned: aligned with it, fixed as it was re-evaluated, or following the policy "
+        "by TD (what the paper compares alignment with)",
+    )
     constraint_steps: float = option(100_000.0, "environment steps from the first limit to the last")
 
 

@@ -57,7 +57,7 @@ def make(request: Request) -> tuple[Plan, dict[str, Any]]:
     env = environment(request.env, request.env_options)
     data = load(request.dataset, env.spec if env else None)
     spec = env.spec if env else spec_of(data)
-    domain = presets.find(spec.domain)
+    domain = request.defaults(spec)
     options = presets.resolve(request.options, domain, names.run_defaults(request.name, spec.domain))
     overrides = {**request.overrides, **{k: v[0] for k, v in request.sweep.items() if k != WARMUP}}
     warmups = tuple(request.sweep.get(WARMUP, ()))
@@ -123,7 +123,7 @@ def phases_of(request: Request) -> list[Phase]:
     """The phases that a recipe makes, without data: what a sweep asks before it divides its grid."""
     env = environment(request.env, request.env_options)
     assert env is not None
-    domain = presets.find(env.spec.domain)
+    domain = request.defaults(env.spec)
     options = presets.resolve(request.options, domain, names.run_defaults(request.name, env.spec.domain))
     return request.recipe(Builder(env.spec, domain, options, request.overrides))
 

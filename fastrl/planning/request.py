@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from fastrl import envs
+from fastrl import envs, presets
 from fastrl.agent import Agent
 from fastrl.config import RunOptions
 from fastrl.data import datasets, rules
@@ -36,6 +36,11 @@ class Request:
     options: RunOptions = dataclasses.field(default_factory=RunOptions)
     overrides: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # options of the algorithms
     sweep: sweeps.Grid = dataclasses.field(default_factory=dict)  # options in which the rows of the run differ
+    domain: presets.Domain | None = None  # defaults in place of those of the environment's domain
+
+    def defaults(self, spec: Spec) -> presets.Domain:
+        """The defaults for an environment."""
+        return presets.find(spec.domain) if self.domain is None else self.domain
 
 
 def environment(env: str | Environment | None, options: Mapping[str, Any]) -> Environment | None:

@@ -21,7 +21,7 @@ CASES = {
     "jsrl": ("jsrl", {}),
     "wsrl on calql": ("wsrl", {"online": "calql"}),
     "wsrl, untrained warm-up": ("wsrl", {"warmup_by": "untrained"}),
-    "iql, ten critics at UTD 4": ("iql", {"num_critics": 10, "utd": 4}),
+    "iql, ten critics": ("iql", {"num_critics": 10}),
 }
 
 

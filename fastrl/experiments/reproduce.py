@@ -1,0 +1,162 @@
+"""`fastrl reproduce`: runs what a paper's figures need, draws them, and says of each claim whether it holds.
+
+A task's folder holds its data, its agents and one run folder an arm: what several figures share is run once, and what
+is there is not run again, so that an interrupted reproduction continues where it was.
+"""
+
+import dataclasses
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from fastrl import api, presets
+from fastrl.errors import UserError, unknown
+from fastrl.experiments import ocr_cft, pictures, quantities, tasks, wsrl
+from fastrl.experiments.claims import Effect, examine
+from fastrl.experiments.figures import Arm, Figure, Task
+from fastrl.methods import ALGORITHMS
+from fastrl.runs import lock, manifest
+from fastrl.runs.progress import Progress
+
+PAPERS = {"wsrl": wsrl, "ocr-cft": ocr_cft}
+BUDGETS = {"small": tasks.SMALL, "paper": tasks.PAPER}
+
+SEEDS = 5
+"""Seeds of every run, unless `--seeds` says otherwise."""
+
+
+def reproduce(
+    paper: str, figures: Sequence[str], budget: str, seeds: int, out: Path, progress: Progress, only: str | None = None
+) -> str:
+    """Runs, draws and judges; the text to print is also `claims.md` in `out`, its numbers `claims.json`.
+
+    `figures` are numbers (none: all of the paper's), `only` is one task of those that they need.
+    """
+    chosen = select(paper, figures)
+    known = BUDGETS[budget]
+    needed = [name for figure in chosen for name in figure.tasks if only in (None, name)]
+    wanted = {name: known[name] for name in dict.fromkeys(needed) if name in known}
+    if not wanted:
+        raise UserError(f"no task of these figures is called {only}; they have {', '.join(dict.fromkeys(needed))}")
+    for name, task in wanted.items():
+        arms = PAPERS[paper].arms(task)  # type: ignore[attr-defined]
+        needs = list(dict.fromkeys(arm for figure in chosen if name in figure.tasks for arm in figure.arms))
+        manifest.make_folder(out / name)
+        with lock.hold(out / name):
+            prepare(task, out / name, {arms[arm].start for arm in needs}, seeds, progress)
+            for number, arm in enumerate(needs, 1):
+                progress.message(f"{name}: {arms[arm].label} ({number} of {len(needs)})")
+                run(task, arms[arm], out / name, arm, seeds, progress)
+    return summarise(paper, chosen, wanted, out)
+
+
+def select(paper: str, numbers: Sequence[str]) -> list[Figure]:
+    """The figures that are named, all where none is."""
+    known: Sequence[Figure] = PAPERS[paper].FIGURES  # type: ignore[attr-defined]
+    by_number = {figure.number: figure for figure in known}
+    for number in numbers:
+        if number not in by_number:
+            raise unknown(f"figure of {paper}", number, by_number, "fastrl reproduce --help lists them")
+    return [by_number[number] for number in numbers] or list(known)
+
+
+def listing(paper: str) -> str:
+    """The paper's figures and what is claimed of each."""
+    lines: list[str] = []
+    for figure in PAPERS[paper].FIGURES:  # type: ignore[attr-defined]
+        lines.append(f"{figure.number:>10}  {figure.title} ({', '.join(figure.tasks)})")
+        lines += [f"{'':12}- {claim.sentence}" for claim in figure.claims]
+    return "\n".join(lines)
+
+
+def prepare(task: Task, home: Path, starts: set[str | None], seeds: int, progress: Progress) -> None:
+    """The task's data, and the agents that runs start from."""
+    data = home / "data.hdf5"
+    if callable(task.dataset) and not data.exists():
+        progress.message(f"{task.name}: collecting data")
+        task.dataset(data)
+    for name, agent in task.agents.items():
+        if name not in starts:
+            continue
+        progress.message(f"{task.name}: pre-training {name}")
+        kind = ALGORITHMS[agent.algorithm]
+        config = presets.configure(kind, agent.algorithm, domain_of(task), {}, agent.options)
+        steps = agent.steps or task.pretrain_steps
+        api.pretrain(
+            config,
+            source(task, home),
+            steps=steps,
+            out=home / name,
+            seeds=seeds,
+            eval_every=max(1, steps // 5),
+            eval_episodes=task.online["eval_episodes"],
+            **shared(task, progress),
+        )
+
+
+def run(task: Task, arm: Arm, home: Path, name: str, seeds: int, progress: Progress) -> None:
+    """One arm, if it has not been run."""
+    start = None if arm.start is None else home / arm.start
+    options = {**task.online, **arm.options}
+    data, folder = source(task, home), home / "arms" / name
+    api.run(arm.recipe, dataset=data, start=start, out=folder, seeds=seeds, **options, **shared(task, progress))
+
+
+def shared(task: Task, progress: Progress) -> dict[str, Any]:
+    """Arguments of every run on a task."""
+    known = {"env": task.env, "env_options": task.env_options, "domain": task.domain}
+    return {**known, "resume": "auto", "command": "fastrl reproduce", "progress": progress}
+
+
+def source(task: Task, home: Path) -> Any:
+    """Where the task's data is."""
+    return home / "data.hdf5" if callable(task.dataset) else task.dataset
+
+
+def domain_of(task: Task) -> presets.Domain:
+    """Its defaults."""
+    from fastrl import envs
+
+    return task.domain or presets.find(envs.make(task.env, **task.env_options).spec.domain)
+
+
+def summarise(paper: str, figures: Sequence[Figure], known: Mapping[str, Task], out: Path) -> str:
+    """Draws the figures and examines their claims, from the logs in `out`."""
+    logs: dict[str, dict[str, quantities.Rows]] = {}
+    arms: dict[str, Mapping[str, Arm]] = {}
+    for name, task in known.items():
+        arms[name] = PAPERS[paper].arms(task)  # type: ignore[attr-defined]
+        logs[name] = {folder.name: quantities.read(folder) for folder in sorted((out / name / "arms").iterdir())}
+    lines, found = [f"# Claims of {paper}", ""], []
+    for figure in figures:
+        here = [name for name in figure.tasks if name in known]
+        picture = out / f"{paper}-figure-{figure.number}.png"
+        pictures.draw(figure, {name: (known[name], arms[name], logs[name]) for name in here}, picture)
+        effects = [examine(claim, name, logs[name]) for claim in figure.claims for name in here]
+        found += [{"figure": figure.number, **dataclasses.asdict(effect)} for effect in effects]
+        lines += [f"## Figure {figure.number}: {figure.title}", "", f"![{figure.title}]({picture.name})", ""]
+        lines += [*table(effects), ""]
+    lines += ["## Tasks", "", *(f"- **{name}** ({task.env}): {task.why}." for name, task in known.items())]
+    text = "\n".join(lines)
+    manifest.replace(out / "claims.md", text.encode() + b"\n")
+    manifest.replace(
+        out / "claims.json", (json.dumps({"paper": paper, "claims": plain(found)}, indent=1) + "\n").encode()
+    )
+    return text
+
+
+def table(effects: Sequence[Effect]) -> list[str]:
+    """Lines of Markdown."""
+    rows = ["| claim | task | seeds | effect, 95 % interval | verdict |", "|---|---|---|---|---|"]
+    for one in effects:
+        less = f", at least {-one.margin:.3g}" if one.margin else ""
+        shown = f"{one.effect:.3g} [{one.low:.3g}, {one.high:.3g}]{less}"
+        rows.append(f"| {one.claim} | {one.task} | {one.seeds} | {shown} | **{one.verdict}** |")
+    return rows
+
+
+def plain(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """JSON has no infinities."""
+    return [{k: v if not isinstance(v, float) or math.isfinite(v) else None for k, v in row.items()} for row in rows]

@@ -1,0 +1,64 @@
+"""What the claims are tested on: tasks of two budgets, each chosen and sized before any result on it was known.
+
+`small` is for two CPU cores and has data made here; `paper` has the paper's tasks, networks and steps, and needs its
+datasets (Minari's) and an accelerator.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+from fastrl import presets
+from fastrl.collect import collect, levels, players, walkers
+from fastrl.data import d4rl
+from fastrl.experiments.figures import Agent, Task
+
+
+def scripted_maze(env: str, options: dict[str, int], steps: int) -> Callable[[Path], None]:
+    """Writes data of a ball that wanders through a maze, one episode in twenty towards the goal."""
+
+    def write(path: Path) -> None:
+        player = walkers.pointmaze(noise=1.0, max_distance=10, goal_fraction=0.05)
+        d4rl.write(path, collect.collect(env, player, options=options, steps=steps))
+
+    return write
+
+
+def of_level(env: str, level: str, steps: int) -> Callable[[Path], None]:
+    """Writes data of the behaviour policies of a level (`fastrl collect ENV FILE --behaviour LEVEL`)."""
+
+    def write(path: Path) -> None:
+        behaviour = levels.find(env)
+        player = players.policy(behaviour.sampler(behaviour.chosen(level)), 0.0)
+        d4rl.write(path, collect.collect(env, player, steps=steps, copies=20))
+
+    return write
+
+
+ENSEMBLE = {"num_critics": 5, "layer_norm": True}
+"""Critics of every arm, so that all of them start from the same agents."""
+
+MAZE_OPTIONS = {"frame_skip": 4, "horizon": 250}
+
+MAZE = Task(
+    name="maze",
+    env="pointmaze-large",
+    why="a sparse reward and a long way to it, as in AntMaze, with a body that two cores can simulate; the goal is not "
+    "observed and one logged episode in twenty heads for it, so that the offline policy gets there about every second "
+    "time and most of what it will meet online is not in the data",
+    dataset=scripted_maze("pointmaze-large", MAZE_OPTIONS, 20_000),
+    env_options=MAZE_OPTIONS,
+    domain=dataclasses.replace(
+        presets.DOMAINS["pointmaze"],
+        shared={**presets.DOMAINS["pointmaze"].shared, "batch_size": 64, "layer_norm": True},
+    ),
+    pretrain_steps=3_000,
+    agents={name: Agent(name, ENSEMBLE) for name in ("calql", "cql", "iql")},
+    networks=ENSEMBLE,
+    initial="calql",
+    online={"steps": 6_000, "eval_every": 300, "eval_episodes": 40, "switch_eval_every": 100},
+    warmup=1_000,
+)
+
+SMALL: dict[str, Task] = {task.name: task for task in (MAZE,)}
+PAPER: dict[str, Task] = {}
