@@ -81,3 +81,11 @@ def wide_vectors() -> bool:
         return "avx512f" in Path("/proc/cpuinfo").read_text()
     except OSError:
         return False
+
+
+def keep_compiled(folder: Path) -> None:
+    """Keeps compiled programs in a folder, for this process and for later ones on the same machine."""
+    import jax
+
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 1.0)

@@ -36,6 +36,7 @@ def main(words: Sequence[str], prepare: Callable[[], None]) -> int:
     if found.seeds < 2:
         raise UserError(f"--seeds must be at least 2, not {found.seeds}: one seed has no interval")
     prepare()
+    from fastrl import launch
     from fastrl.experiments import reproduce
     from fastrl.runs import manifest
     from fastrl.runs.progress import Progress
@@ -47,5 +48,6 @@ def main(words: Sequence[str], prepare: Callable[[], None]) -> int:
     out = Path(found.out) / f"{found.paper}-{found.budget}"
     reproduce.select(found.paper, numbers)
     manifest.make_folder(out)
+    launch.keep_compiled(out / "compiled")  # arms share their warm-up's program and that of their evaluations
     print(reproduce.reproduce(found.paper, numbers, found.budget, found.seeds, out, Progress(sys.stderr)))
     return 0
