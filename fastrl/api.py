@@ -78,7 +78,9 @@ def run(
     run_options, overrides = requests.split_options(options)
     name, function = (recipe, names.find(recipe)) if isinstance(recipe, str) else (recipe.__name__, recipe)
     sweeps.check(sweep or {})
-    request = Request(name, function, env, dataset, start, env_options or {}, run_options, overrides, sweep or {}, domain)
+    request = Request(
+        name, function, env, dataset, start, env_options or {}, run_options, overrides, sweep or {}, domain
+    )
     return _execute(request, out, resume, progress, command)
 
 

@@ -47,6 +47,7 @@ DOMAINS: dict[str, Domain] = {
             "cql": {"gap": 0.8},
             "calql": {"gap": 0.8},
             "iql": {**_SMALL_IQL, "expectile": 0.9, "inverse_temperature": 10.0},
+            "odt": {"return_scale": 1.0},
         },
         rlpd_subset=1,
     ),
@@ -95,6 +96,9 @@ DOMAINS: dict[str, Domain] = {
             "cql_actions": 4,
             "backup_actions": 4,
             "roll_in_steps": 2_000,
+        },
+        algorithms={
+            "odt": {"width": 64, "layers": 2, "heads": 2, "context": 10, "return_scale": 1.0, "warmup_steps": 100},
         },
         run={"steps": 4_000, "warmup": 1_000, "eval_every": 250, "eval_episodes": 50},
     ),

@@ -130,6 +130,9 @@ def _tiny(recipe: Any, start: Any, **options: Any) -> dict[str, Any]:
         idle |= {"num_critics", "utd"}
     if recipe == "o2sac" and start is not None:
         idle |= {"backup_actions"}
+    if recipe in ("proto", "proto-td3", "aca"):
+        idle |= {"cql_actions"} if recipe == "aca" else {"cql_actions", "backup_actions"}
+        options = options if recipe == "aca" else {"initial_rows": 20} | options
     if recipe in ("o2sac", "o2td3", "o2ppo"):
         options = {"reevaluate_steps": 20} | options
     if recipe in ("o2sac", "o2td3"):

@@ -1,7 +1,8 @@
 """Distillation: an agent of one class cloned into the actor of another, on states of the dataset (OCR-CFT, transfer).
 
 One update: the teacher acts on a minibatch of states, and the student's log-likelihood of these actions is raised (its
-squared error, where the student is deterministic).
+squared error, where the student is deterministic). A sequence model acts on windows of the dataset, at the last row of
+each.
 """
 
 import dataclasses
@@ -9,10 +10,10 @@ from typing import Any
 
 import jax
 
-from fastrl.algorithms import group, parts, step
+from fastrl.algorithms import group, odt, parts, step
 from fastrl.algorithms.group import Group
 from fastrl.config import ActorCritic, Options
-from fastrl.methods import O2PPO, O2TD3
+from fastrl.methods import O2PPO, O2TD3, ODT
 from fastrl.types import Algorithm, Clock, Key, Metrics, Params, Spec, State, Transition
 
 
@@ -50,7 +51,11 @@ def distil(config: Distil, spec: Spec) -> Algorithm:
     def act(state: DistilState, obs: jax.Array, key: Key, explore: bool) -> jax.Array:
         return actor.act(state.actor.params, obs, key, explore)
 
+    label = odt.label(config.teacher, spec) if isinstance(config.teacher, ODT) else None
+
     def prepare(state: DistilState, batch: Transition, key: Key, clock: Clock) -> Any:
+        if label is not None:
+            return label(state.teacher, batch, key)
         return batch.obs, teacher.act(state.teacher, batch.obs, key, True)
 
     def loss(params: dict[str, Params], state: DistilState, xs: Any) -> tuple[jax.Array, Metrics]:

@@ -5,7 +5,8 @@ with `squash` a tanh-Gaussian with the structure of SAC's actor, from which WSRL
 """
 
 import dataclasses
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import chex
 import jax
@@ -30,8 +31,25 @@ class IQLState:
     value: Group
 
 
+class Regression(NamedTuple):
+    """V's loss as a function of `min_i psi_i(s, a) - V(s)` [B], and whether it has a statistic of the batch."""
+
+    loss: Callable[[jax.Array], jax.Array]
+    whole: bool = False
+
+
 def iql(config: IQL, spec: Spec) -> Algorithm:
-    """IQL for this environment: uniform Glorot kernels, orthogonal heads."""
+    """IQL for this environment."""
+    return learner(config, spec, expectile(config))
+
+
+def expectile(config: IQL) -> Regression:
+    """V is an expectile of Q (IQL, equation 5)."""
+    return Regression(lambda error: losses.expectile(error, config.expectile))
+
+
+def learner(config: IQL, spec: Spec, regression: Regression) -> Algorithm:
+    """IQL with any regression of V: uniform Glorot kernels, orthogonal heads."""
     net = parts.networks(config, spec, squash=config.squash, tanh_mean=config.tanh_mean, initializer=trunk.glorot)
     value = Value(spec.obs_size, config.critic_hidden, config.layer_norm, initializer=trunk.glorot)
     optimisers = parts.actor_critic_optimisers(config)
@@ -49,7 +67,7 @@ def iql(config: IQL, spec: Spec) -> Algorithm:
     def act(state: IQLState, obs: jax.Array, key: Key, explore: bool) -> jax.Array:
         return net.actor.act(state.actor.params, obs, key, explore)
 
-    critic, actor = critic_loss(config, net, value), actor_loss(config, net, value)
+    critic, actor = critic_loss(config, net, value, regression), actor_loss(config, net, value)
     move: Any = {"tau": config.tau, "targets": ("critic",)}
     update = step.critics_then_rest(
         joint=step.together(optimisers, critic, actor, **move),
@@ -65,8 +83,9 @@ def draw_target(config: IQL, net: Networks, state: IQLState, key: Key) -> Params
     return net.critic.subset(state.critic.target, drawn)
 
 
-def critic_loss(config: IQL, net: Networks, value: Value) -> Gradients:
-    """TD on the online V, and the expectile regression of V (IQL, equations 5 and 6)."""
+def critic_loss(config: IQL, net: Networks, value: Value, regression: Regression | None = None) -> Gradients:
+    """TD on the online V (IQL, equation 6), and V's regression (None: an expectile) on the target critics' minimum."""
+    regression = expectile(config) if regression is None else regression
 
     def gradients(state: IQLState, batch: Transition, key: Key, clock: Clock) -> tuple[dict[str, Params], Metrics]:
         drawn = draw_target(config, net, state, key)
@@ -80,12 +99,13 @@ def critic_loss(config: IQL, net: Networks, value: Value) -> Gradients:
             chex.assert_rank(v, 1)
             chex.assert_equal_shape([minimum, v, target])
             td = losses.squared_error(q, target)
-            regression = losses.expectile(minimum - v, config.expectile)
-            found = {"critic/loss": td, "critic/q": q.mean(), "value/loss": regression, "value/v": v.mean()}
-            return td + regression, found
+            error = regression.loss(minimum - v)
+            found = {"critic/loss": td, "critic/q": q.mean(), "value/loss": error, "value/v": v.mean()}
+            return td + error, found
 
-        whole = step.gradient_of(("critic", "value"), loss, lambda state, batch, key, clock: batch)
-        return whole(state, batch, key, clock)
+        rows = lambda state, batch, key, clock: batch
+        both = step.gradient_of(("critic", "value"), loss, rows, whole=regression.whole)
+        return both(state, batch, key, clock)
 
     return gradients
 

@@ -28,6 +28,25 @@ def expectile(error: jax.Array, tau: float) -> jax.Array:
     return (weight * error * error).mean()
 
 
+def gumbel(error: jax.Array, temperature: float, limit: float) -> jax.Array:
+    """`mean(exp(z) - z - 1) / exp(m)`, z = min(u / temperature, limit), m = max(z, -1) of the batch (XQL, V's loss).
+
+    At its minimum V is `temperature * log mean exp(Q / temperature)`, a soft maximum over the data's actions. Rows
+    beyond the limit have no gradient, and m is a number through which none flows, both as in the released code; m is a
+    statistic of the batch, whose rows are therefore never split. error [B].
+    """
+    chex.assert_rank(error, 1)
+    z = jnp.minimum(error / temperature, limit)
+    most = jax.lax.stop_gradient(jnp.maximum(z.max(), -1.0))
+    return (jnp.exp(z - most) - (z + 1.0) * jnp.exp(-most)).mean()
+
+
+def relative(weight: float, q: jax.Array) -> jax.Array:
+    """`weight / mean |Q|` [], through which no gradient flows: q [B] (TD3+BC; SAC+ML; PROTO+TD3)."""
+    chex.assert_rank(q, 1)
+    return weight / jax.lax.stop_gradient(jnp.abs(q).mean())
+
+
 def advantage_weight(advantage: jax.Array, inverse_temperature: float, limit: float) -> jax.Array:
     """`min(exp(beta * advantage), limit)` (IQL, equation 7)."""
     return jnp.minimum(jnp.exp(inverse_temperature * advantage), limit)

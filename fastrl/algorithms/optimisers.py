@@ -121,3 +121,18 @@ def check(name: str, optimizer: Any) -> None:
         raise UserError(f"{name}: the optimiser fails on two numbers: {told(error)}") from error
     if not good:
         raise UserError(f"{name}: the optimiser's update is not shaped as the parameters; optax's transformations are")
+
+
+@dataclasses.dataclass(frozen=True)
+class PerMember:
+    """An optimiser of networks with a leading axis [N], with a state (and clipping) for each."""
+
+    inner: Any
+
+    def init(self, params: Params) -> Any:
+        """States [N]."""
+        return jax.vmap(self.inner.init)(params)
+
+    def update(self, grads: Params, state: Any, params: Params) -> tuple[Params, Any]:
+        """Optax's interface: what is to be added to the parameters, and the new states."""
+        return jax.vmap(self.inner.update)(grads, state, params)

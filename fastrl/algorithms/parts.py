@@ -72,6 +72,7 @@ def gaussian(
         squash=squash,
         tanh_mean=tanh_mean,
         max_log_std=getattr(config, "max_log_std", None),
+        min_log_std=getattr(config, "min_log_std", None),
         final_gain=config.kernel_scale_final,
         dropout=config.dropout,
         initializer=initializer,

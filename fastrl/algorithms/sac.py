@@ -103,12 +103,18 @@ def critic_loss(config: SAC, net: Networks) -> Gradients:
     def prepare(state: Any, batch: Transition, key: Key, clock: Clock) -> Any:
         return batch.obs, batch.action, td_target(config, net, state, batch, key)
 
+    return step.gradient_of(("critic",), temporal_difference(net), prepare, "critic/loss")
+
+
+def temporal_difference(net: Networks) -> Any:
+    """`mean (Q_i(s, a) - y)^2`, over critics too, of rows (obs, action, y)."""
+
     def loss(params: dict[str, Any], state: Any, xs: Any) -> tuple[jax.Array, Metrics]:
         obs, action, target = xs
         q = net.critic.q(params["critic"], obs, action)
         return losses.squared_error(q, target), {"critic/q": q.mean(), "critic/target": target.mean()}
 
-    return step.gradient_of(("critic",), loss, prepare, "critic/loss")
+    return loss
 
 
 def actor_loss(config: SAC, net: Networks) -> Gradients:
@@ -125,8 +131,7 @@ def actor_loss(config: SAC, net: Networks) -> Gradients:
         temperature = losses.positive(state.temperature.params, config.temperature_form)
         dist = net.actor(params["actor"], batch.obs, None if keys is None else keys[0])
         action, log_prob = dist.sample_log_prob(noise)
-        q = net.critic.q(state.critic.params, batch.obs, action)
-        q = q.min(0) if config.actor_q == "min" else q.mean(0)
+        q = net.critic.reduced(state.critic.params, batch.obs, action, config.actor_q)
         chex.assert_rank(q, 1)
         chex.assert_equal_shape([q, log_prob])
         value = (temperature * log_prob - q).mean()
@@ -153,6 +158,13 @@ def order(config: SAC, optimisers: dict[str, Any], critic: Gradients, rest: Grad
     if config.critics_alone:
         return step.each(critic_step)
     return step.critics_then_rest(joint, critic_step, rest_step)
+
+
+def sequential(config: SAC, critic: Step, rest: Step) -> step.Update:
+    """U critic steps, then the rest, which sees the critics just stepped at U = 1 too (PROTO, SAC+ML, ACA)."""
+    if config.critics_alone:
+        return step.each(critic)
+    return step.critics_then_rest(step.chain(critic, rest), critic, rest)
 
 
 def ghosted(optimisers: dict[str, Any], own: Step, resting: tuple[str, ...]) -> Step:

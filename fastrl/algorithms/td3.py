@@ -109,8 +109,7 @@ def actor_loss(config: TD3, net: Networks) -> Gradients:
         q = net.critic.q(first(state.critic.params), batch.obs, action)[0]
         value = -q.mean()
         if isinstance(config, TD3BC):
-            weight = config.q_weight / jax.lax.stop_gradient(jnp.abs(q).mean())
-            value = weight * value + jnp.square(action - batch.action).mean()
+            value = losses.relative(config.q_weight, q) * value + jnp.square(action - batch.action).mean()
         return value, {"actor/q": q.mean()}
 
     return step.gradient_of(("actor",), loss, lambda state, batch, key, clock: batch, "actor/loss", whole=True)

@@ -5,13 +5,14 @@ What is measured in them is here too.
 
 import dataclasses
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from fastrl.engine import health, streams
+from fastrl.engine.playing import begun, player_of
 from fastrl.envs.wrappers import Rescale
 from fastrl.types import Algorithm, Environment, Key, Spec, State
 
@@ -36,6 +37,7 @@ class Playing(NamedTuple):
     length: jax.Array  # [P]
     last: jax.Array  # [P], the last raw reward
     time: jax.Array  # []
+    memory: Any  # of what plays, [P, ...]
 
 
 def episodes(
@@ -46,9 +48,11 @@ def episodes(
     With `explore` the policy's samples are played, else its mode.
     """
     reset_key, act_key, step_key = jax.random.split(key, 3)
+    player = player_of(algorithm)
 
     def step(now: Playing) -> Playing:
-        action = algorithm.act(agent, now.obs, jax.random.fold_in(act_key, now.time), explore)
+        own_key = jax.random.fold_in(act_key, now.time)
+        action, memory = player.act(agent, now.memory, now.obs, own_key, explore)
         keys = jax.random.split(jax.random.fold_in(step_key, now.time), count)
         state, result = jax.vmap(env.step)(keys, now.state, action)
         return Playing(
@@ -59,11 +63,13 @@ def episodes(
             length=now.length + now.alive,
             last=jnp.where(now.alive, result.reward, now.last),
             time=now.time + 1,
+            memory=player.observe(memory, result.reward),
         )
 
     state, obs = jax.vmap(env.reset)(jax.random.split(reset_key, count))
-    nothing = jnp.zeros(count)
-    start = Playing(state, obs, jnp.ones(count, bool), nothing, jnp.zeros(count, jnp.int32), nothing, jnp.int32(0))
+    nothing, alive = jnp.zeros(count), jnp.ones(count, bool)
+    memory = begun(player, agent, count)
+    start = Playing(state, obs, alive, nothing, jnp.zeros(count, jnp.int32), nothing, jnp.int32(0), memory)
     end = jax.lax.while_loop(lambda now: now.alive.any(), step, start)
     return Episodes(end.total, end.length, end.last)
 

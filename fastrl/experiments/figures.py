@@ -21,9 +21,9 @@ class Arm:
 
 @dataclasses.dataclass(frozen=True)
 class Agent:
-    """An offline agent that arms start from."""
+    """An offline agent that arms start from: what the first phase of a recipe makes."""
 
-    algorithm: str
+    recipe: str
     options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     steps: int | None = None  # None: the task's
 

@@ -7,16 +7,18 @@ is there is not run again, so that an interrupted reproduction continues where i
 import dataclasses
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from fastrl import api, presets
+from fastrl import api
+from fastrl.engine.phase import Phase
 from fastrl.errors import UserError, unknown
 from fastrl.experiments import ocr_cft, pictures, quantities, tasks, wsrl
 from fastrl.experiments.claims import Effect, examine
 from fastrl.experiments.figures import Arm, Figure, Task
-from fastrl.methods import ALGORITHMS
+from fastrl.planning.builder import Builder
+from fastrl.recipes import names
 from fastrl.runs import lock, manifest
 from fastrl.runs.progress import Progress
 
@@ -36,10 +38,10 @@ def reproduce(
     """
     chosen = select(paper, figures)
     known = BUDGETS[budget]
-    needed = [name for figure in chosen for name in figure.tasks if only in (None, name)]
-    wanted = {name: known[name] for name in dict.fromkeys(needed) if name in known}
+    needed = dict.fromkeys(name for figure in chosen for name in figure.tasks if name in known)
+    wanted = {name: known[name] for name in needed if only in (None, name)}
     if not wanted:
-        raise UserError(f"no task of these figures is called {only}; they have {', '.join(dict.fromkeys(needed))}")
+        raise UserError(f"no task of these figures is called {only}; they have {', '.join(needed)}")
     for name, task in wanted.items():
         arms = PAPERS[paper].arms(task)  # type: ignore[attr-defined]
         needs = list(dict.fromkeys(arm for figure in chosen if name in figure.tasks for arm in figure.arms))
@@ -81,19 +83,28 @@ def prepare(task: Task, home: Path, starts: set[str | None], seeds: int, progres
         if name not in starts:
             continue
         progress.message(f"{task.name}: pre-training {name}")
-        kind = ALGORITHMS[agent.algorithm]
-        config = presets.configure(kind, agent.algorithm, domain_of(task), {}, agent.options)
         steps = agent.steps or task.pretrain_steps
-        api.pretrain(
-            config,
-            source(task, home),
-            steps=steps,
+        api.run(
+            offline_part(agent.recipe),
+            dataset=source(task, home),
             out=home / name,
             seeds=seeds,
+            pretrain_steps=steps,
             eval_every=max(1, steps // 5),
             eval_episodes=task.online["eval_episodes"],
+            **agent.options,
             **shared(task, progress),
         )
+
+
+def offline_part(recipe: str) -> Callable[[Builder], list[Phase]]:
+    """The recipe that ends after the first phase of another."""
+
+    def first(builder: Builder) -> list[Phase]:
+        return names.find(recipe)(builder)[:1]
+
+    first.__name__ = f"{recipe}, pre-training"
+    return first
 
 
 def run(task: Task, arm: Arm, home: Path, name: str, seeds: int, progress: Progress) -> None:
@@ -113,13 +124,6 @@ def shared(task: Task, progress: Progress) -> dict[str, Any]:
 def source(task: Task, home: Path) -> Any:
     """Where the task's data is."""
     return home / "data.hdf5" if callable(task.dataset) else task.dataset
-
-
-def domain_of(task: Task) -> presets.Domain:
-    """Its defaults."""
-    from fastrl import envs
-
-    return task.domain or presets.find(envs.make(task.env, **task.env_options).spec.domain)
 
 
 def summarise(paper: str, figures: Sequence[Figure], known: Mapping[str, Task], out: Path) -> str:

@@ -7,6 +7,7 @@ datasets (Minari's) and an accelerator.
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from fastrl import presets
 from fastrl.collect import collect, levels, players, walkers
@@ -60,5 +61,48 @@ MAZE = Task(
     warmup=1_000,
 )
 
-SMALL: dict[str, Task] = {task.name: task for task in (MAZE,)}
+SMALL_NETWORKS: dict[str, Any] = {
+    "actor_hidden": (64, 64),
+    "critic_hidden": (64, 64),
+    "batch_size": 128,
+    "actor_lr": 3e-4,
+    "critic_lr": 1e-3,
+    "temperature_lr": 3e-4,
+    "cql_actions": 4,
+    "backup_actions": 4,
+}
+
+LOCOMOTION = dataclasses.replace(presets.DOMAINS["locomotion"], shared=SMALL_NETWORKS)
+
+HOPPER = Task(
+    name="hopper",
+    env="hopper",
+    why="a dense reward and a fall that ends the episode, so that what fine-tuning unlearns shows at once; data of a "
+    "policy that earns a third of an expert's return, as D4RL's medium",
+    dataset=of_level("hopper", "medium", 50_000),
+    domain=dataclasses.replace(LOCOMOTION, shared={**SMALL_NETWORKS, **ENSEMBLE}),
+    pretrain_steps=5_000,
+    agents={name: Agent(name, ENSEMBLE) for name in ("calql", "cql", "iql")},
+    networks=ENSEMBLE,
+    initial="cql",
+    online={"steps": 4_000, "eval_every": 400, "eval_episodes": 10, "switch_eval_every": 100},
+    warmup=800,
+)
+
+HOPPER_MEDIUM = Task(
+    name="hopper-medium",
+    env="hopper",
+    why="the least costly of the paper's locomotion tasks, with the kind of data of which its figures show most",
+    dataset=of_level("hopper", "medium", 50_000),
+    domain=LOCOMOTION,
+    pretrain_steps=6_000,
+    agents={
+        **{name: Agent(recipe) for name, recipe in (("cql", "o2sac"), ("td3bc", "o2td3"), ("iql", "o2ppo"))},
+        "xql": Agent("proto"),
+    },
+    online={"steps": 2_000, "eval_every": 200, "eval_episodes": 10},
+    warmup=200,
+)
+
+SMALL: dict[str, Task] = {task.name: task for task in (MAZE, HOPPER, HOPPER_MEDIUM)}
 PAPER: dict[str, Task] = {}

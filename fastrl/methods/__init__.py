@@ -9,11 +9,19 @@ from collections.abc import Mapping
 from typing import Any
 
 from fastrl.config import ActorCritic, Options
+from fastrl.methods.aca import ACA as ACA
+from fastrl.methods.aca import SACML as SACML
 from fastrl.methods.ocr_cft import O2PPO as O2PPO
 from fastrl.methods.ocr_cft import O2SAC as O2SAC
 from fastrl.methods.ocr_cft import O2TD3 as O2TD3
 from fastrl.methods.ocr_cft import Referenced as Referenced
+from fastrl.methods.odt import ODT as ODT
+from fastrl.methods.off2on import Off2On as Off2On
 from fastrl.methods.ppo import PPO as PPO
+from fastrl.methods.proto import PROTO as PROTO
+from fastrl.methods.proto import PROTOTD3 as PROTOTD3
+from fastrl.methods.proto import XQL as XQL
+from fastrl.methods.proto import Regularised as Regularised
 from fastrl.methods.soft import BC as BC
 from fastrl.methods.soft import CQL as CQL
 from fastrl.methods.soft import IQL as IQL
@@ -36,6 +44,13 @@ ALGORITHMS: dict[str, type[ActorCritic]] = {
     "o2sac": O2SAC,
     "o2td3": O2TD3,
     "o2ppo": O2PPO,
+    "xql": XQL,
+    "proto": PROTO,
+    "prototd3": PROTOTD3,
+    "sacml": SACML,
+    "aca": ACA,
+    "off2on": Off2On,
+    "odt": ODT,
 }
 
 

@@ -1,6 +1,7 @@
 """Options of TD3 and TD3+BC."""
 
 import dataclasses
+from typing import ClassVar
 
 from fastrl.config import ActorCritic, option
 
@@ -10,7 +11,7 @@ class TD3(ActorCritic):
     """TD3: a deterministic actor, two critics, smoothed targets, a delayed actor."""
 
     factory = "fastrl.algorithms.td3:td3"
-    unused = ("std", "fixed_std", "dropout")
+    unused: ClassVar[tuple[str, ...]] = ("std", "fixed_std", "dropout")
 
     num_critics: int = option(2, "critics in the ensemble")
     layer_norm: bool = option(False, "LayerNorm after every hidden layer of actor and critic")

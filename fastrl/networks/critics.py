@@ -84,6 +84,11 @@ class Ensemble:
         """Q of all critics: obs [B, O], action [B, A] -> [N, B]."""
         return self._each(params, lambda one, *x: self.module.apply({"params": one}, *x), obs, action)
 
+    def reduced(self, params: Params, obs: jax.Array, action: jax.Array, how: str) -> jax.Array:
+        """The minimum (`min`) or else the mean of Q over all critics: obs [B, O], action [B, A] -> [B]."""
+        q = self.q(params, obs, action)
+        return q.min(0) if how == "min" else q.mean(0)
+
     def candidates(self, params: Params, obs: jax.Array, actions: jax.Array) -> jax.Array:
         """Q of K actions a row: obs [B, O], actions [B, K, A] -> [N, B, K]."""
         if hasattr(self.module, "candidates"):

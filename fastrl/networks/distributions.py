@@ -64,6 +64,10 @@ class Normal:
         """The Gaussian's own density, of the action before any clipping."""
         return gaussian_log_prob(self.mean, self.std, action)
 
+    def candidates(self, noise: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """K samples a row and their log densities: noise [B, K, A] -> ([B, K, A], [B, K])."""
+        return Normal(self.mean[:, None], self.std[:, None]).sample_log_prob(noise)
+
     def entropy(self) -> jax.Array:
         """In closed form, [...]."""
         return (jnp.log(self.std) + 0.5 * jnp.log(2.0 * jnp.pi * jnp.e)).sum(-1)

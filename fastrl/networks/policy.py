@@ -31,6 +31,7 @@ class GaussianActor(nn.Module):
     squash: bool = True
     tanh_mean: bool = False  # of an unsquashed policy: the mean stays in (-1, 1) (IQL)
     max_log_std: float | None = None  # cap of a state-independent log std (O2PPO)
+    min_log_std: float | None = None  # and its floor (XQL, PROTO)
     final_gain: float | None = None
     dropout: float = 0.0
     initializer: Initializer = orthogonal
@@ -69,6 +70,7 @@ class GaussianActor(nn.Module):
             std = jnp.full_like(mean, self.fixed_std)
         elif self.std == "uniform":
             log_std = self.log_std if self.max_log_std is None else jnp.minimum(self.log_std, self.max_log_std)
+            log_std = log_std if self.min_log_std is None else jnp.maximum(log_std, self.min_log_std)
             std = jnp.broadcast_to(jnp.exp(log_std), mean.shape)
         else:
             raw = self.spread(features)

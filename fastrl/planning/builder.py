@@ -13,7 +13,8 @@ from fastrl.data.datasets import Dataset
 from fastrl.engine import behaviours
 from fastrl.engine.behaviours import Behaviour
 from fastrl.engine.phase import Phase, keep
-from fastrl.methods import ALGORITHMS
+from fastrl.methods import ALGORITHMS, ODT
+from fastrl.planning import sequences
 from fastrl.replay import draws, fills
 from fastrl.replay.draws import Draw
 from fastrl.replay.fills import Fill
@@ -92,15 +93,17 @@ class Builder:
 
     def offline(self, config: Options, name: str = PRETRAIN, steps: int | None = None, entry: Entry = keep) -> Phase:
         """Gradient steps on the dataset alone (WSRL, Algorithm 1, the pre-training before it)."""
-        config = self.of_phase(config, name, without=("utd",))  # one update a step
+        config, draw = self.of_phase(config, name, without=("utd",)), draws.DATA  # one update a step
+        if isinstance(config, ODT):
+            config, draw = sequences.aimed(config, self.spec, self.data), sequences.learning(config, self.data)
         return Phase(
             name=name,
             config=config,
             spec=self.spec,
             steps=(self.options.pretrain_steps or 0) if steps is None else steps,
             updates=1,
-            draw=draws.DATA,
-            batch_size=config.batch_size,
+            draw=draw,
+            batch_size=config.batch_size * getattr(config, "members", 1),  # each member of an ensemble has its own
             entry=entry,
         )
 

@@ -11,8 +11,9 @@ from fastrl.agent import Agent
 from fastrl.algorithms import transfer
 from fastrl.algorithms.distil import Distil, policy_of
 from fastrl.engine.phase import Phase
-from fastrl.methods import O2TD3
+from fastrl.methods import O2TD3, ODT
 from fastrl.networks.normalise import Normalised
+from fastrl.planning import sequences
 from fastrl.planning.builder import Builder
 from fastrl.types import Spec, State
 
@@ -23,7 +24,10 @@ def phases(builder: Builder, first: Phase, start: Agent) -> list[Phase]:
     if alike(config, builder.spec, start):
         return []
     clone = Distil(batch_size=config.batch_size, discount=config.discount, student=config, teacher=start.config)
-    return [builder.offline(clone, "distil", builder.options.distil_steps, from_teacher)]
+    phase = builder.offline(clone, "distil", builder.options.distil_steps, from_teacher)
+    if isinstance(start.config, ODT):
+        phase = dataclasses.replace(phase, draw=sequences.labelling(start.config, builder.data))
+    return [phase]
 
 
 def alike(config: Any, spec: Spec, start: Agent) -> bool:

@@ -7,10 +7,19 @@ from fastrl import plugins
 from fastrl.engine.phase import Phase
 from fastrl.errors import UserError, unknown
 from fastrl.planning.builder import Builder
-from fastrl.recipes import ocr_cft_defaults
+from fastrl.recipes import aca, ocr_cft_defaults, odt, off2on, proto
 from fastrl.recipes.table import RECIPES
 
 Function = Callable[[Builder], list[Phase]]
+
+RUN: dict[str, dict[str, dict[str, Any]]] = {
+    "proto": proto.RUN,
+    "proto-td3": proto.RUN,
+    "aca": aca.RUN,
+    "off2on": off2on.RUN,
+    "odt": odt.RUN,
+}
+"""Run options by recipe and domain."""
 
 
 def find(name: str) -> Function:
@@ -27,4 +36,6 @@ def find(name: str) -> Function:
 
 def run_defaults(name: str, domain: str) -> dict[str, Any]:
     """Run options in which a recipe's paper differs from the domain's; empty for recipes of one's own."""
-    return ocr_cft_defaults.run(name, domain) if name in ("o2sac", "o2td3", "o2ppo") else {}
+    if name in ("o2sac", "o2td3", "o2ppo"):
+        return ocr_cft_defaults.run(name, domain)
+    return dict(RUN.get(name, {}).get(domain, {}))

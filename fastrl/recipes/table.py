@@ -85,5 +85,35 @@ RECIPES: dict[str, Recipe] = {
         "ocr_cft:o2ppo",
         "pretrain, reevaluate, finetune",
     ),
+    "proto": Recipe(
+        "XQL, SAC with a fading pull to its last policies",
+        "PROTO, arXiv 2305.15669",
+        "proto:proto",
+        "pretrain, warmup, finetune",
+    ),
+    "proto-td3": Recipe(
+        "XQL, TD3 with a fading pull to its last policies",
+        "PROTO, arXiv 2305.15669",
+        "proto:proto_td3",
+        "pretrain, warmup, finetune",
+    ),
+    "aca": Recipe(
+        "SAC+ML, SAC with the offline policy's density in Q",
+        "ACA, ICML 2023",
+        "aca:aca",
+        "pretrain, warmup, finetune",
+    ),
+    "off2on": Recipe(
+        "an ensemble of CQL agents, SAC of them all on rows by priority",
+        "Off2On, arXiv 2107.00591",
+        "off2on:off2on",
+        "pretrain, warmup, first, finetune",
+    ),
+    "odt": Recipe(
+        "a sequence model of the data, conditioned on returns; offline alone",
+        "ODT, arXiv 2202.05607",
+        "odt:odt",
+        "pretrain",
+    ),
 }
 """Every recipe by name; adding one is a function and a line here."""

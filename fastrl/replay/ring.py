@@ -99,7 +99,7 @@ def sample(ring: Ring, keys: Key, count: int, first_seed: int | jax.Array = 0) -
     not be empty.
     """
     draw = jax.vmap(lambda key: jax.random.randint(key, (count,), 0, ring.size))
-    return _gather(ring, draw(keys), first_seed)
+    return gather(ring, draw(keys), first_seed)
 
 
 def set_returns(ring: Ring, returns: jax.Array, age: jax.Array, first_seed: int | jax.Array = 0) -> Ring:
@@ -137,13 +137,13 @@ def sample_finished(ring: Ring, length: jax.Array, keys: Key, count: int, first_
         age = ends[lane] - 1 - pick + length[lane]
         return (ring.pointer - behind[lane] - lanes * age) % ring.rows.shape[1]
 
-    return _gather(ring, jax.vmap(draw)(keys, length), first_seed)
+    return gather(ring, jax.vmap(draw)(keys, length), first_seed)
 
 
 def newest(ring: Ring, count: int, keys: Key, first_seed: int | jax.Array = 0) -> jax.Array:
     """The last `count` rows [n, count, W] of n consecutive seeds (keys [n]), in the order of their writing."""
     position = (ring.pointer - count + jnp.arange(count, dtype=jnp.int32)) % ring.rows.shape[1]
-    return _gather(ring, jnp.broadcast_to(position, (keys.shape[0], count)), first_seed)
+    return gather(ring, jnp.broadcast_to(position, (keys.shape[0], count)), first_seed)
 
 
 def take(rows: jax.Array, key: Key, count: int) -> jax.Array:
@@ -169,7 +169,7 @@ def pack_dataset(
     return jax.block_until_ready(jnp.asarray(rows, dtype=jnp.float32))
 
 
-def _gather(ring: Ring, position: jax.Array, first_seed: int | jax.Array) -> jax.Array:
+def gather(ring: Ring, position: jax.Array, first_seed: int | jax.Array) -> jax.Array:
     """Rows at position [n, count] of n consecutive seeds, without slicing out a seed's ring."""
     seed = (first_seed + jnp.arange(position.shape[0], dtype=jnp.int32))[:, None]
     return ring.rows.at[seed, position].get(mode="promise_in_bounds", wrap_negative_indices=False)

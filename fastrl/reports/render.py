@@ -10,6 +10,7 @@ import mujoco
 import numpy as np
 
 from fastrl.agent import Agent
+from fastrl.engine.playing import begun, player_of
 from fastrl.envs import Rescale
 from fastrl.planning import request as requests
 from fastrl.reports import film
@@ -62,19 +63,23 @@ def render(
 def play(agent: Agent, env: Any, episodes: int, key: int) -> list[Clip]:
     """`episodes` whole episodes of the first seed's deterministic policy; `env` has a time limit and physics."""
     policy, rescaled = jax.tree.map(lambda x: x[0], agent.state), Rescale(env)
+    player = player_of(agent.algorithm)
 
     def episode(key: jax.Array) -> Any:
         reset_key, act_key, step_key = jax.random.split(key, 3)
 
         def step(carry: Any, time: jax.Array) -> Any:
-            state, obs = carry
-            action = agent.algorithm.act(policy, obs, jax.random.fold_in(act_key, time), False)
-            after, result = rescaled.step(jax.random.fold_in(step_key, time), state, action)
-            return (after, result.obs), (env.physics(after)[0], result.reward, result.terminated | result.truncated)
+            state, obs, memory = carry
+            action, memory = player.act(policy, memory, obs[None], jax.random.fold_in(act_key, time), False)
+            after, result = rescaled.step(jax.random.fold_in(step_key, time), state, action[0])
+            memory = player.observe(memory, result.reward[None])
+            found = env.physics(after)[0], result.reward, result.terminated | result.truncated
+            return (after, result.obs, memory), found
 
         state, obs = rescaled.reset(reset_key)
         start = env.physics(state)[0], getattr(state.env, "goal", None)
-        return start, jax.lax.scan(step, (state, obs), jnp.arange(env.spec.horizon))[1]
+        carry = state, obs, begun(player, policy, 1)
+        return start, jax.lax.scan(step, carry, jnp.arange(env.spec.horizon))[1]
 
     keys = jax.random.split(jax.random.key(key), episodes)
     (first, goal), (qpos, reward, done) = jax.tree.map(np.asarray, jax.jit(jax.vmap(episode))(keys))

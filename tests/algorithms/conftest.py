@@ -63,6 +63,11 @@ def squashed(mean, std, x):
     return action, gaussian(mean, std, x) - np.log(1 - action**2).sum(-1)
 
 
+def wide(tree):
+    """In float64 on the device, where it is enabled."""
+    return jax.tree.map(lambda x: x.astype(jnp.float64) if x.dtype == jnp.float32 else x, tree)
+
+
 def adam(param, grad, first, second, count, rate):
     first, second = 0.9 * first + 0.1 * grad, 0.999 * second + 0.001 * grad**2
     step = (first / (1 - 0.9**count)) / (np.sqrt(second / (1 - 0.999**count)) + 1e-8)
@@ -98,11 +103,13 @@ def filled():
         draw = lambda tree, scale: jax.tree.map(
             lambda x: jnp.asarray(scale * random.normal(size=x.shape), x.dtype), tree
         )
-        groups = {field.name: getattr(shapes, field.name) for field in dataclasses.fields(shapes)}
+        parts = {field.name: getattr(shapes, field.name) for field in dataclasses.fields(shapes)}
         return type(shapes)(
             **{
-                name: Group(draw(group.params, 0.4), draw(group.opt, 0.0), draw(group.target, 0.4))
-                for name, group in groups.items()
+                name: Group(draw(part.params, 0.4), draw(part.opt, 0.0), draw(part.target, 0.4))
+                if isinstance(part, Group)
+                else draw(part, 0.4)
+                for name, part in parts.items()
             }
         )
 
@@ -122,6 +129,7 @@ def ref():
     """The functions above, and a clock at the start."""
     return types.SimpleNamespace(
         to64=to64,
+        wide=wide,
         critic=critic,
         value=value,
         actor=actor,

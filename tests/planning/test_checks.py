@@ -29,6 +29,9 @@ OTHERS = {  # an option of an algorithm that each recipe lacks
     "o2sac": "distance_limit",
     "o2td3": "value_lr",
     "o2ppo": "constraint_end",
+    "proto": "expectile",
+    "proto-td3": "temperature_lr",
+    "aca": "value_temperature",
 }
 
 
