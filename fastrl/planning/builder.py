@@ -35,7 +35,7 @@ WARMUP_BY = {
 
 def critics_alone(config: Any) -> Any:
     """The options of an algorithm whose critics learn while its actor rests (WSRL, figure 23)."""
-    if not hasattr(config, "critics_alone"):
+    if not hasattr(config, "critics_alone") or "critics_alone" in config.unused:
         raise UserError(f"--freeze-actor: {type(config).__name__} has no step of its critics alone; leave it out")
     return dataclasses.replace(config, critics_alone=True)
 

@@ -42,6 +42,7 @@ POSITIVE = (
     ),
     *("initial_multiplier", "constraint_steps", "auxiliary_steps", "linear_steps", "reference_interval"),
     *("grad_clip", "actor_grad_clip", "return_scale"),
+    *("value_temperature", "value_limit", "regularization_steps", "roll_in_steps"),
 )
 """Options of algorithms that must be above 0, of several numbers each."""
 

@@ -58,6 +58,7 @@ def test_an_option_of_another_algorithm_is_refused(plan_of, recipe):
         ("calql", None, {"online": "calql"}, "no phase of calql uses --online"),
         ("ppo", None, {"warmup_by": "uniform"}, "no phase of ppo uses --warmup-by: .* whose rows are replayed"),
         ("td3", None, {"freeze_actor": 10}, "--freeze-actor: TD3 has no step of its critics alone"),
+        ("o2sac", None, {"freeze_actor": 10}, "--freeze-actor: O2SAC has no step of its critics alone"),
         ("rlpd", None, {"offline_ratio_steps": 20}, "--offline-ratio-steps needs --offline-ratio-end"),
         ("rlpd", None, {"offline_ratio_end": 1.5}, "--offline-ratio-end must be at least 0 and at most 1"),
         ("wsrl", None, {"warmup_by": "dataset", "retention": "append"}, "--warmup-by dataset: the ring starts with"),
