@@ -71,9 +71,9 @@ def run(
     `recipe` is a name, MODULE:NAME, or a function of the builder that returns phases. `env` is a name or an
     environment, `dataset` what `fastrl.load` reads or a `Dataset`; `start` is an agent (or its folder) that replaces
     the recipe's offline phase; `domain` are defaults in place of those of the environment's. `options` are run options
-    and options of the algorithms (`fastrl run --help` lists them). With `out`, a run folder holds config, metrics, report, picture and checkpoints; `resume=True` continues it,
-    "auto" does or starts one. Raises `UserError` on bad input, before anything is written, and where another process
-    is at work in that folder.
+    and options of the algorithms (`fastrl run --help` lists them). With `out`, a run folder holds config, metrics,
+    report, picture and checkpoints; `resume=True` continues it, "auto" does or starts one. Raises `UserError` on bad
+    input, before anything is written, and where another process is at work in that folder.
     """
     run_options, overrides = requests.split_options(options)
     name, function = (recipe, names.find(recipe)) if isinstance(recipe, str) else (recipe.__name__, recipe)

@@ -36,8 +36,8 @@ class Constrained(Referenced):
     constraint_end: float = option(2.0, "limit of the divergence after constraint_steps environment steps")
     alignment: Literal["aligned", "fixed", "followed"] = option(
         "aligned",
-        "the critic while the policy is aligned: aligned with it, or what the paper compares that with: fixed as it was "
-        "re-evaluated, or following the policy by TD",
+        "the critic while the policy is aligned: aligned with it, or what the paper compares that with, fixed as it "
+        "was re-evaluated or following the policy by TD",
     )
     constraint_steps: float = option(100_000.0, "environment steps from the first limit to the last")
 
