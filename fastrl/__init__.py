@@ -5,7 +5,30 @@ from typing import Any
 
 from fastrl.config import Options, option
 from fastrl.errors import UserError
-from fastrl.methods import BC, CQL, IQL, O2PPO, O2SAC, O2TD3, PPO, SAC, TD3, TD3BC, CalQL
+from fastrl.methods import (
+    ACA,
+    AWAC,
+    BC,
+    CQL,
+    IQL,
+    JSRL,
+    O2PPO,
+    O2SAC,
+    O2TD3,
+    ODT,
+    PEX,
+    PPO,
+    PROTO,
+    PROTOTD3,
+    SAC,
+    SACML,
+    SO2,
+    TD3,
+    TD3BC,
+    XQL,
+    CalQL,
+    Off2On,
+)
 
 __version__ = "0.2.0.dev0"
 
@@ -35,17 +58,28 @@ _LAZY = {
 }
 
 __all__ = [
+    "ACA",
+    "AWAC",
     "BC",
     "CQL",
     "IQL",
+    "JSRL",
     "O2PPO",
     "O2SAC",
     "O2TD3",
+    "ODT",
+    "PEX",
     "PPO",
+    "PROTO",
+    "PROTOTD3",
     "SAC",
+    "SACML",
+    "SO2",
     "TD3",
     "TD3BC",
+    "XQL",
     "CalQL",
+    "Off2On",
     "Options",
     "UserError",
     "__version__",

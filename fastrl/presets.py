@@ -44,6 +44,9 @@ DOMAINS: dict[str, Domain] = {
         algorithms={
             "sac": {"backup": "max_actions"},
             "jsrl": {"backup": "max_actions"},
+            "so2": {"backup": "max_actions"},
+            "awac": {**_SMALL_IQL, "advantage_temperature": 0.1},
+            "pex": {**_SMALL_IQL, "expectile": 0.9},
             "cql": {"gap": 0.8},
             "calql": {"gap": 0.8},
             "iql": {**_SMALL_IQL, "expectile": 0.9, "inverse_temperature": 10.0},
@@ -60,6 +63,7 @@ DOMAINS: dict[str, Domain] = {
         algorithms={
             "cql": {"alpha": 1.0},
             "calql": {"alpha": 1.0},
+            "awac": {"advantage_temperature": 0.1},
             "iql": {**_SMALL_IQL, "dropout": 0.1, "expectile": 0.7, "inverse_temperature": 0.5},
         },
     ),

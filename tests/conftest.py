@@ -119,7 +119,9 @@ def _tiny(recipe: Any, start: Any, **options: Any) -> dict[str, Any]:
         recipe == "wsrl" and options.get("pretrainer") == "iql"
     ):
         idle |= {"cql_actions"}
-    if recipe in ("iql", "td3", "ppo", "o2td3", "o2ppo"):
+    if recipe == "so2" and start is not None:
+        idle |= {"cql_actions"}
+    if recipe in ("iql", "awac", "pex", "td3", "ppo", "o2td3", "o2ppo"):
         idle |= {"cql_actions", "backup_actions"}
     if recipe in ("td3", "ppo"):
         idle |= {"pretrain_steps"}
@@ -133,6 +135,11 @@ def _tiny(recipe: Any, start: Any, **options: Any) -> dict[str, Any]:
     if recipe in ("proto", "proto-td3", "aca"):
         idle |= {"cql_actions"} if recipe == "aca" else {"cql_actions", "backup_actions"}
         options = options if recipe == "aca" else {"initial_rows": 20} | options
+    if recipe == "off2on":
+        options = {"members": 2, "density_hidden": (8,), "first_steps": 10} | options
+    if recipe == "odt":
+        idle |= {"actor_hidden", "critic_hidden", "num_critics", "cql_actions", "backup_actions", "utd", "warmup"}
+        options = {"width": 8, "layers": 1, "heads": 2, "context": 3, "eval_context": 2} | options
     if recipe in ("o2sac", "o2td3", "o2ppo"):
         options = {"reevaluate_steps": 20} | options
     if recipe in ("o2sac", "o2td3"):

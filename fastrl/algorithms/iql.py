@@ -77,7 +77,7 @@ def learner(config: IQL, spec: Spec, regression: Regression) -> Algorithm:
     return Algorithm(init, act, update, views=parts.views(net))
 
 
-def draw_target(config: IQL, net: Networks, state: IQLState, key: Key) -> Params:
+def draw_target(config: IQL, net: Networks, state: Any, key: Key) -> Params:
     """The target critics whose minimum stands for Q."""
     drawn = critics.draw_subset(key, config.num_critics, config.subset_size, False)
     return net.critic.subset(state.critic.target, drawn)

@@ -14,7 +14,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from fastrl.algorithms import density, group, losses, parts, sac, step
+from fastrl.algorithms import density, group, losses, parts, rows, sac, step
 from fastrl.algorithms.cql import CQLState, cql
 from fastrl.algorithms.group import Group
 from fastrl.algorithms.multipliers import dual
@@ -76,9 +76,9 @@ def off2on(config: Off2On, spec: Spec) -> Algorithm:
     def act(state: Off2OnState, obs: jax.Array, key: Key, explore: bool) -> jax.Array:
         return net.actor.act(state.actor.params, obs, key, explore)
 
-    def weigh(state: Off2OnState, rows: Transition) -> jax.Array:
+    def weigh(state: Off2OnState, drawn: Transition) -> jax.Array:
         """Priorities [..., B] of the first B of rows [..., 3 B]."""
-        ratios = density.ratio(net.density, state.density.params, rows.obs, rows.action)
+        ratios = density.ratio(net.density, state.density.params, drawn.obs, drawn.action)
         own, offline, _ = jnp.split(ratios, 3, axis=-1)
         return density.priority(own, offline, config.density_temperature)
 
@@ -119,10 +119,10 @@ def pretrain(config: Off2On, agent: Algorithm) -> step.Update:
 
     def update(state: Off2OnState, batches: Transition, key: Key, clock: Clock) -> tuple[Off2OnState, Metrics]:
         _divides(batches, members, "the dataset's rows, as many for each agent")
-        own = jax.tree.map(lambda x: x.reshape(x.shape[0], members, -1, *x.shape[2:]), batches)
+        own = jax.tree.map(lambda x: x.reshape(x.shape[0], members, -1, *x.shape[2:]).swapaxes(0, 1), batches)
         agents = CQLState(state.actor, state.critic, state.temperatures, state.alpha)
-        keys = jax.random.split(key, members)
-        agents, metrics = jax.vmap(agent.update, (0, 1, 0, None))(agents, own, keys, clock)
+        learn = lambda agent_state, rows, key: agent.update(agent_state, rows, key, clock)
+        agents, metrics = rows.members(learn, agents, own, jax.random.split(key, members))
         state = dataclasses.replace(
             state, actor=agents.actor, critic=agents.critic, temperatures=agents.temperature, alpha=agents.alpha
         )
@@ -204,16 +204,16 @@ def density_loss(net: Networks) -> Gradients:
     """The density ratio, on rows of the dataset and of the ring."""
 
     def prepare(state: Off2OnState, batch: Transition, key: Key, clock: Clock) -> Any:
-        return [(rows.obs, rows.action) for rows in thirds(batch)[1:]]
+        return [(part.obs, part.action) for part in thirds(batch)[1:]]
 
     def loss(params: dict[str, Params], state: Off2OnState, xs: Any) -> tuple[jax.Array, Metrics]:
-        offline, online = (density.ratio(net.density, params["density"], *rows) for rows in xs)
+        offline, online = (density.ratio(net.density, params["density"], *part) for part in xs)
         return density.loss(offline, online), {"density/offline": offline.mean(), "density/online": online.mean()}
 
     return step.gradient_of(("density",), loss, prepare, "density/loss")
 
 
-def _divides(batches: Transition, parts: int, what: str) -> None:
+def _divides(batches: Transition, count: int, what: str) -> None:
     """Refuses minibatches that are not made of so many parts."""
-    if (rows := batches.reward.shape[1]) % parts:
-        raise UserError(f"Off2On learns from {what}; {rows} rows are not {parts} equal parts")
+    if (found := batches.reward.shape[1]) % count:
+        raise UserError(f"Off2On learns from {what}; {found} rows are not {count} equal parts")

@@ -82,6 +82,16 @@ def gradient(loss: Loss, params: Params, rows: Any, weight: int = 1) -> tuple[Pa
     return grads, value, metrics
 
 
+def members(function: Callable[..., Any], *each: Any) -> Any:
+    """`function` of each of N members' arguments [N, ...]: one after another on a CPU, side by side elsewhere.
+
+    Side by side, five CQL agents of 256 rows take 1.8 times as long on a CPU.
+    """
+    if most(1) is None:
+        return jax.vmap(function)(*each)
+    return jax.lax.map(lambda one: function(*one), each)
+
+
 def apply(function: Callable[[Any], Any], rows: Any, weight: int = 1) -> Any:
     """`function(rows) -> values [B, ...]`, piece by piece."""
     count = pieces(length(rows), most(weight))

@@ -15,8 +15,9 @@ from fastrl.algorithms import group, losses, parts, rows, step
 from fastrl.algorithms.group import Group
 from fastrl.algorithms.multipliers import dual
 from fastrl.algorithms.parts import Networks
+from fastrl.algorithms.smoothing import smoothed
 from fastrl.algorithms.step import Gradients, Step
-from fastrl.methods import SAC
+from fastrl.methods import SAC, SO2
 from fastrl.networks import critics, policy
 from fastrl.types import Algorithm, Clock, Key, Metrics, Spec, Transition, UserError
 
@@ -76,8 +77,11 @@ def initial(config: SAC, spec: Spec, net: Networks, optimisers: dict[str, Any], 
 
 
 def td_target(config: SAC, net: Networks, state: Any, batch: Transition, key: Key) -> jax.Array:
-    """The critics' target [B]; only the drawn target critics are evaluated (REDQ, line 7)."""
-    noise_key, subset_key = jax.random.split(key)
+    """The critics' target [B]; only the drawn target critics are evaluated (REDQ, line 7).
+
+    SO2 perturbs the next action; where the target has an entropy term, its density is that of the action before.
+    """
+    noise_key, subset_key, *more = jax.random.split(key, 3 if isinstance(config, SO2) else 2)
     count = config.backup_actions if config.backup == "max_actions" else 1
     noise = jax.random.normal(noise_key, (*batch.action.shape[:-1], count, batch.action.shape[-1]))
     target = state.critic.target
@@ -85,15 +89,18 @@ def td_target(config: SAC, net: Networks, state: Any, batch: Transition, key: Ke
         drawn = critics.draw_subset(subset_key, config.num_critics, config.subset_size, config.subset_replacement)
         target = net.critic.subset(target, drawn)
     temperature = losses.positive(state.temperature.params, config.temperature_form)
+    perturbation = jax.random.normal(more[0], noise.shape) if more else noise
 
-    def next_value(xs: tuple[jax.Array, jax.Array]) -> jax.Array:
-        obs, noise = xs
+    def next_value(xs: tuple[jax.Array, jax.Array, jax.Array]) -> jax.Array:
+        obs, noise, perturbation = xs
         action, log_prob = net.actor(state.actor.params, obs).candidates(noise)
+        if isinstance(config, SO2):
+            action = smoothed(action, perturbation, config.target_noise, config.noise_limit)
         q = net.critic.candidates(target, obs, action)
         q = q.max(0) if config.backup == "max_critics" else q.min(0)
         return (q - temperature * log_prob if config.backup_entropy else q).max(-1)
 
-    value = rows.apply(next_value, (batch.next_obs, noise), weight=count)
+    value = rows.apply(next_value, (batch.next_obs, noise, perturbation), weight=count)
     return losses.bellman_target(batch.reward, batch.mask, value, config.discount)
 
 

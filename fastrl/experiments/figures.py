@@ -43,6 +43,7 @@ class Task:
     networks: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # where a recipe has others than WSRL's
     initial: str = ""  # the agent that WSRL starts from
     online: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # options of every run of an arm
+    by_recipe: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)  # more options of a recipe's
     warmup: int = 0  # environment steps of the warm-up (WSRL's K)
 
 

@@ -110,7 +110,7 @@ def offline_part(recipe: str) -> Callable[[Builder], list[Phase]]:
 def run(task: Task, arm: Arm, home: Path, name: str, seeds: int, progress: Progress) -> None:
     """One arm, if it has not been run."""
     start = None if arm.start is None else home / arm.start
-    options = {**task.online, **arm.options}
+    options = {**task.online, **task.by_recipe.get(arm.recipe, {}), **arm.options}
     data, folder = source(task, home), home / "arms" / name
     api.run(arm.recipe, dataset=data, start=start, out=folder, seeds=seeds, **options, **shared(task, progress))
 

@@ -11,6 +11,9 @@ from typing import Any
 from fastrl.config import ActorCritic, Options
 from fastrl.methods.aca import ACA as ACA
 from fastrl.methods.aca import SACML as SACML
+from fastrl.methods.baselines import AWAC as AWAC
+from fastrl.methods.baselines import PEX as PEX
+from fastrl.methods.baselines import SO2 as SO2
 from fastrl.methods.ocr_cft import O2PPO as O2PPO
 from fastrl.methods.ocr_cft import O2SAC as O2SAC
 from fastrl.methods.ocr_cft import O2TD3 as O2TD3
@@ -38,6 +41,9 @@ ALGORITHMS: dict[str, type[ActorCritic]] = {
     "jsrl": JSRL,
     "iql": IQL,
     "bc": BC,
+    "so2": SO2,
+    "awac": AWAC,
+    "pex": PEX,
     "td3": TD3,
     "td3bc": TD3BC,
     "ppo": PPO,

@@ -32,5 +32,5 @@ class Off2On(CQL):
     density_hidden: tuple[int, ...] = option((256, 256), "hidden layers of the density ratio")
     density_lr: float = option(3e-4, "Adam learning rate of the density ratio")
     density_temperature: float = option(5.0, "a priority is the density ratio to the power of 1 over this")
-    first_steps: int = option(1_000, "environment steps of the phase first, whose rows have the share asked for")
-    first_updates: int = option(5, "updates for each of these steps; later there is one")
+    first_steps: int = option(1_000, "environment steps of the warm-up, and of the phase first after it")
+    first_updates: int = option(5, "updates for each step of the phase first; later there is one")

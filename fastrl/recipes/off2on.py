@@ -35,8 +35,9 @@ def off2on(builder: Builder) -> list[Phase]:
     offline = builder.config("off2on", stage="pretrain", actor_lr=builder.config("cql").actor_lr, **penalty, **small)
     config: Any = builder.config("off2on", stage="finetune", **small)
     share = SHARE if options.offline_ratio is None else options.offline_ratio
-    rows = balanced(1.0 - share, config.first_steps)
-    online = builder.online(config, warmup=config.first_steps, rows=rows, entry=from_agents)
+    warmup = config.first_steps if options.warmup is None else options.warmup
+    rows = balanced(1.0 - share, builder.first_update(config, warmup, 0.0, filled=False))
+    online = builder.online(config, warmup=warmup, rows=rows, entry=from_agents)
     return [builder.offline(offline), *online[:-1], *split(builder, online[-1], config)]
 
 

@@ -55,6 +55,24 @@ RECIPES: dict[str, Recipe] = {
         "jsrl:jsrl",
         "pretrain, warmup, finetune",
     ),
+    "so2": Recipe(
+        "pre-train, high-UTD SAC with a perturbed target, no data",
+        "SO2, as WSRL compares with it",
+        "baselines:so2",
+        "pretrain, warmup, finetune",
+    ),
+    "awac": Recipe(
+        "AWAC offline and online, the data in the buffer",
+        "AWAC, arXiv 2006.09359",
+        "baselines:awac",
+        "pretrain, warmup, finetune",
+    ),
+    "pex": Recipe(
+        "IQL, then a new policy beside the frozen one",
+        "PEX, arXiv 2302.00935",
+        "baselines:pex",
+        "pretrain, warmup, finetune",
+    ),
     "td3": Recipe(
         "TD3 from scratch, no data",
         "TD3, arXiv 1802.09477",

@@ -195,11 +195,12 @@ def test_an_update_takes_all_losses_at_the_old_parameters(state, batch, took, re
     jax.tree.map(np.testing.assert_array_equal, new.actor, state.actor)
 
 
-@pytest.mark.parametrize("gap", [None, 0.5])
-def test_pretraining_is_cql_of_each_agent_on_rows_of_its_own(gap, state, make_batch, ref, spec):
+@pytest.mark.parametrize(("gap", "piece"), [(None, None), (0.5, 256)], ids=["side by side", "one after another"])
+def test_pretraining_is_cql_of_each_agent_on_rows_of_its_own(gap, piece, state, make_batch, ref, spec):
     config = dataclasses.replace(SMALL, stage="pretrain", gap=gap, grad_clip=0.5)
     batches = wide(make_batch(3, 1, MEMBERS * ROWS))
-    new, metrics = ref.run(off2on.off2on(config, spec).update, state, batches, jax.random.key(7), ref.clock)
+    update = off2on.off2on(config, spec).update
+    new, metrics = ref.run(update, state, batches, jax.random.key(7), ref.clock, piece=piece)
     fields = {field.name: getattr(config, field.name) for field in dataclasses.fields(CQL)}
     agent, each = cql.cql(CQL(**fields), spec), []
     update = jax.jit(agent.update)

@@ -7,7 +7,7 @@ import pytest
 
 from fastrl.engine import evaluate, streams
 from fastrl.envs import TimeLimit, make
-from fastrl.types import Algorithm, Spec, Step
+from fastrl.types import Algorithm, Player, Spec, Step
 
 pytestmark = pytest.mark.usefixtures("quick")
 
@@ -74,6 +74,21 @@ def test_a_probes_known_return():
     program = jax.jit(evaluate.program(make("probe-action"), CONSTANT, 3, False))
     result = program(jnp.array([0.5, 0.0]), streams.seeds(0, 2), jnp.int32(0), jnp.int32(0))
     np.testing.assert_allclose(result.episode_return, [[0.0] * 3, [-0.25] * 3], atol=1e-6)
+
+
+def test_an_algorithm_that_remembers_its_episode_is_played_with_its_memory():
+    """It remembers what it was paid, from 0 in each episode, and asks for a sixteenth of that: 4, 5 and 6.25."""
+
+    def play(agent, memory, obs, key, explore):
+        return memory[:, None] / 16 + agent, memory
+
+    player = Player(lambda agent: jnp.zeros(()), play, lambda memory, reward: memory + reward)
+    algorithm = CONSTANT._replace(player=player)
+    for side_by_side in (False, True):
+        program = jax.jit(evaluate.program(TimeLimit(Lottery(), 3), algorithm, 20, side_by_side))
+        result = program(jnp.array([0.0, 0.0]), streams.seeds(0, 2), jnp.int32(0), jnp.int32(0))
+        assert set(np.unique(result.length)) == {1, 2, 3}
+        np.testing.assert_allclose(result.episode_return, np.array([0, 4, 9, 15.25])[np.asarray(result.length)])
 
 
 def test_the_last_reward_is_that_of_each_episodes_end():

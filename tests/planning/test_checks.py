@@ -24,6 +24,9 @@ OTHERS = {  # an option of an algorithm that each recipe lacks
     "rlpd": "cql_actions",
     "sac": "warmup_steps",
     "jsrl": "expectile",
+    "so2": "expectile",
+    "awac": "expectile",
+    "pex": "gap",
     "td3": "q_weight",
     "ppo": "auxiliary_weight",
     "o2sac": "distance_limit",
@@ -32,6 +35,8 @@ OTHERS = {  # an option of an algorithm that each recipe lacks
     "proto": "expectile",
     "proto-td3": "temperature_lr",
     "aca": "value_temperature",
+    "off2on": "expectile",
+    "odt": "tau",
 }
 
 
