@@ -95,8 +95,8 @@ STAGES = {"reevaluate_steps": 4_000, "align_steps": 3_000}
 HOPPER_MEDIUM = Task(
     name="hopper-medium",
     env="hopper",
-    why="the least costly of the paper's locomotion tasks, with the kind of data of which its figures show most; limits "
-    "and weights that move do so over the run, as they do over the paper's",
+    why="the least costly of the paper's locomotion tasks, with the kind of data of which its figures show most; "
+    "limits and weights that move do so over the run, as they do over the paper's",
     dataset=of_level("hopper", "medium", 50_000),
     domain=LOCOMOTION,
     pretrain_steps=6_000,
