@@ -102,7 +102,14 @@ DOMAINS: dict[str, Domain] = {
             "roll_in_steps": 2_000,
         },
         algorithms={
-            "odt": {"width": 64, "layers": 2, "heads": 2, "context": 10, "return_scale": 1.0, "warmup_steps": 100},
+            "odt": {
+                "token_width": 64,
+                "layers": 2,
+                "heads": 2,
+                "context": 10,
+                "return_scale": 1.0,
+                "warmup_steps": 100,
+            },
         },
         run={"steps": 4_000, "warmup": 1_000, "eval_every": 250, "eval_episodes": 50},
     ),

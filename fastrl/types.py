@@ -125,4 +125,4 @@ class Algorithm(NamedTuple):
     views: Views | None = None
     player: Player | None = None
     weigh: Callable[[State, Transition], jax.Array] | None = None
-    """`(state, rows [...]) -> weights [...]`: how often a draw by priority should take each row again."""
+    """`(state, rows [..., R]) -> weights [..., B]`: how often a draw by priority should take its first B rows again."""

@@ -139,7 +139,7 @@ def _tiny(recipe: Any, start: Any, **options: Any) -> dict[str, Any]:
         options = {"members": 2, "density_hidden": (8,), "first_steps": 10} | options
     if recipe == "odt":
         idle |= {"actor_hidden", "critic_hidden", "num_critics", "cql_actions", "backup_actions", "utd", "warmup"}
-        options = {"width": 8, "layers": 1, "heads": 2, "context": 3, "eval_context": 2} | options
+        options = {"token_width": 8, "layers": 1, "heads": 2, "context": 3, "eval_context": 2} | options
     if recipe in ("o2sac", "o2td3", "o2ppo"):
         options = {"reevaluate_steps": 20} | options
     if recipe in ("o2sac", "o2td3"):

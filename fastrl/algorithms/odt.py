@@ -70,9 +70,9 @@ def odt(config: ODT, spec: Spec) -> Algorithm:
 
 def network(config: ODT, spec: Spec) -> SequenceModel:
     """The transformer."""
-    if config.width % config.heads:
-        raise UserError(f"--width {config.width} must be a multiple of --heads {config.heads}")
-    return SequenceModel(spec.action_size, config.width, config.layers, config.heads, config.dropout)
+    if config.token_width % config.heads:
+        raise UserError(f"--token-width {config.token_width} must be a multiple of --heads {config.heads}")
+    return SequenceModel(spec.action_size, config.token_width, config.layers, config.heads, config.dropout)
 
 
 def lamb(config: ODT) -> Any:

@@ -72,11 +72,13 @@ COMPONENTS = ("", "-no-reevaluate", "-no-align", "-no-constrain")
 REFERENCES = ("", "-interval", "-start")
 TRANSFERS = ("o2sac-from-td3bc", "o2ppo-from-td3bc", "o2sac-from-odt", "o2td3-from-odt", "o2ppo-from-odt")
 
+TASKS = ("hopper-medium", "hopper (medium-v0)", "walker2d (medium-v0)", "halfcheetah (medium-v0)")
+
 FIGURES: tuple[Figure, ...] = (
     Figure(
         "critics",
         "A policy trained against a fixed, a re-evaluated and an aligned critic",
-        ("hopper-medium",),
+        TASKS,
         tuple(
             Panel(f"{label}, offline", tuple(f"{name}{arm}" for arm in ALIGNED), phase="align")
             for name, label in (("o2sac", "O2SAC"), ("o2td3", "O2TD3"))
@@ -92,7 +94,7 @@ FIGURES: tuple[Figure, ...] = (
     Figure(
         "components",
         "Without re-evaluation, alignment or constraint",
-        ("hopper-medium",),
+        TASKS,
         tuple(
             Panel(label, tuple(f"{name}{arm}" for arm in COMPONENTS))
             for name, label in (("o2sac", "O2SAC"), ("o2td3", "O2TD3"))
@@ -106,7 +108,7 @@ FIGURES: tuple[Figure, ...] = (
     Figure(
         "reference",
         "Which policy is the reference",
-        ("hopper-medium",),
+        TASKS,
         tuple(
             Panel(label, tuple(f"{name}{arm}" for arm in REFERENCES))
             for name, label in (("o2sac", "O2SAC"), ("o2td3", "O2TD3"))
@@ -126,7 +128,7 @@ FIGURES: tuple[Figure, ...] = (
     Figure(
         "proto",
         "Against PROTO",
-        ("hopper-medium",),
+        TASKS,
         (Panel("SAC", ("o2sac", "proto")), Panel("TD3", ("o2td3", "proto-td3"))),
         (
             Claim("O2SAC does better than PROTO", q.average, "o2sac", "proto"),
@@ -136,7 +138,7 @@ FIGURES: tuple[Figure, ...] = (
     Figure(
         "transfer",
         "From policies of other methods",
-        ("hopper-medium",),
+        TASKS,
         (Panel("from TD3+BC", TRANSFERS[:2]), Panel("from ODT", TRANSFERS[2:])),
         tuple(
             Claim(f"{name.replace('-from-', ' from ')}: the policy improves online", q.gain, name) for name in TRANSFERS
@@ -145,7 +147,7 @@ FIGURES: tuple[Figure, ...] = (
     Figure(
         "ppo",
         "O2PPO against PPO",
-        ("hopper-medium",),
+        TASKS,
         (Panel("from IQL", ("o2ppo", "ppo", "o2ppo-outer")),),
         (
             Claim("the auxiliary advantage helps PPO", q.average, "o2ppo", "ppo"),

@@ -59,6 +59,7 @@ MAZE = Task(
     initial="calql",
     online={"steps": 6_000, "eval_every": 300, "eval_episodes": 40, "switch_eval_every": 100},
     warmup=1_000,
+    warmups=(500, 4_000),
 )
 
 SMALL_NETWORKS: dict[str, Any] = {
@@ -87,6 +88,7 @@ HOPPER = Task(
     initial="cql",
     online={"steps": 4_000, "eval_every": 400, "eval_episodes": 10, "switch_eval_every": 100},
     warmup=800,
+    warmups=(512, 2_400),
 )
 
 ITERATIONS = 20 * 2_048  # environment steps of O2PPO, in iterations of 2,048
@@ -121,4 +123,52 @@ HOPPER_MEDIUM = Task(
 )
 
 SMALL: dict[str, Task] = {task.name: task for task in (MAZE, HOPPER, HOPPER_MEDIUM)}
-PAPER: dict[str, Task] = {}
+
+
+def of_wsrl(env: str, dataset: str, initial: str = "calql", **sizes: Any) -> Task:
+    """A task of WSRL's paper at its sizes; all arms have the networks of WSRL's agents (the paper's figure 28)."""
+    networks = {"num_critics": 10, "layer_norm": True}
+    return Task(
+        name=env,
+        env=env,
+        why="the paper's",
+        dataset=dataset,
+        agents={name: Agent(name, networks) for name in ("calql", "cql", "iql")},
+        networks=networks,
+        initial=initial,
+        online={"steps": 500_000, "eval_every": 20_000, "eval_episodes": 20, "switch_eval_every": 2_000},
+        warmup=5_000,
+        warmups=(1_000, 20_000),
+        **sizes,
+    )
+
+
+def of_ocr_cft(env: str, dataset: str) -> Task:
+    """A task of OCR-CFT's paper; its steps are the recipes' own."""
+    recipes = {"cql": "o2sac", "td3bc": "o2td3", "iql": "o2ppo", "xql": "proto", "odt": "odt"}
+    steps = {"xql": 100_000, "odt": 5_000}
+    return Task(
+        name=f"{env} ({dataset.rpartition('/')[2]})",
+        env=env,
+        why="the paper's",
+        dataset=dataset,
+        agents={name: Agent(recipe, steps=steps.get(name)) for name, recipe in recipes.items()},
+        pretrain_steps=1_000_000,
+        online={"eval_episodes": 10},
+        warmup=1_000,
+    )
+
+
+PAPER: dict[str, Task] = {
+    task.name: task
+    for task in (
+        of_wsrl("kitchen-partial", "D4RL/kitchen/partial-v2", pretrain_steps=250_000),
+        of_wsrl("kitchen-mixed", "D4RL/kitchen/mixed-v2", pretrain_steps=250_000),
+        of_wsrl("kitchen-complete", "D4RL/kitchen/complete-v2", pretrain_steps=250_000),
+        of_wsrl("antmaze-large-play", "D4RL/antmaze/large-play-v1", pretrain_steps=1_000_000),
+        of_wsrl("antmaze-large-diverse", "D4RL/antmaze/large-diverse-v1", pretrain_steps=1_000_000),
+        of_ocr_cft("hopper", "mujoco/hopper/medium-v0"),
+        of_ocr_cft("walker2d", "mujoco/walker2d/medium-v0"),
+        of_ocr_cft("halfcheetah", "mujoco/halfcheetah/medium-v0"),
+    )
+}

@@ -20,8 +20,8 @@ def arms(task: Task) -> dict[str, Arm]:
     return {
         "wsrl": wsrl("WSRL"),
         "no-warmup": wsrl("WSRL without warm-up", warmup=0),
-        "short-warmup": wsrl("K / 5 warm-up steps", warmup=k // 5),
-        "long-warmup": wsrl("4 K warm-up steps", warmup=4 * k),
+        "short-warmup": wsrl(f"{task.warmups[0]:,} warm-up steps", warmup=task.warmups[0]),
+        "long-warmup": wsrl(f"{task.warmups[1]:,} warm-up steps", warmup=task.warmups[1]),
         "uniform": wsrl("warm-up by uniform actions", warmup_by="uniform"),
         "untrained": wsrl("warm-up by an untrained policy", warmup_by="untrained"),
         "dataset": wsrl("K rows of the data instead", warmup_by="dataset"),
@@ -61,7 +61,7 @@ FIGURES: tuple[Figure, ...] = (
     Figure(
         "2",
         "Offline-to-online methods lose without the offline data",
-        ("maze", "hopper"),
+        ("maze", "hopper", "kitchen-partial"),
         (
             Panel("with 50 % offline data", ("iql-50", "cql-50", "calql-50")),
             Panel("without", ("iql", "cql", "calql")),
@@ -74,7 +74,7 @@ FIGURES: tuple[Figure, ...] = (
     Figure(
         "3",
         "Less offline data in Cal-QL's batches: Q and TD error on the data diverge",
-        ("maze", "hopper"),
+        ("maze", "hopper", "kitchen-partial"),
         (
             Panel("return", ("calql", "calql-5", "calql-10", "calql-25")),
             Panel("Q on offline data", ("calql", "calql-5", "calql-10", "calql-25"), "offline/q", "mean Q"),
@@ -95,7 +95,7 @@ FIGURES: tuple[Figure, ...] = (
     Figure(
         "4",
         "Q on the online distribution dives at the switch",
-        ("maze", "hopper"),
+        ("maze", "hopper", "kitchen-mixed", "kitchen-complete", "kitchen-partial"),
         (Panel("Q on online data", ("calql", "cql", "iql"), "online/q", "mean Q"),),
         tuple(
             Claim(f"{label}'s Q on online data falls after the switch", q.early("online/q"), name, sign=-1)
@@ -105,7 +105,7 @@ FIGURES: tuple[Figure, ...] = (
     Figure(
         "7",
         "Without offline data",
-        ("maze", "hopper"),
+        ("maze", "hopper", "kitchen-mixed", "kitchen-partial", "antmaze-large-play", "antmaze-large-diverse"),
         (Panel("no retention", MAIN),),
         tuple(
             better("wsrl", name, f"WSRL does better than {label}, neither keeping data")
@@ -118,14 +118,14 @@ FIGURES: tuple[Figure, ...] = (
     Figure(
         "10",
         "Warm-up",
-        ("maze", "hopper"),
+        ("maze", "hopper", "antmaze-large-play"),
         (Panel("with and without warm-up", ("wsrl", "no-warmup")),),
         (better("wsrl", "no-warmup", "WSRL does better with warm-up than without"),),
     ),
     Figure(
         "11",
         "What warm-up does to Q",
-        ("maze", "hopper"),
+        ("maze", "hopper", "antmaze-large-play"),
         (
             Panel("Q on offline data", ("wsrl", "no-warmup"), "offline/q", "mean Q"),
             Panel("TD error on offline data", ("wsrl", "no-warmup"), "offline/td", "TD error"),
@@ -140,7 +140,7 @@ FIGURES: tuple[Figure, ...] = (
     Figure(
         "12",
         "Initialising the critics, and the loss online",
-        ("maze", "hopper"),
+        ("maze", "hopper", "kitchen-mixed", "antmaze-large-diverse"),
         (
             Panel("critics initialised or not", ("wsrl", "no-critics")),
             Panel("SAC or Cal-QL online", ("wsrl", "online-calql")),
@@ -153,14 +153,14 @@ FIGURES: tuple[Figure, ...] = (
     Figure(
         "13",
         "Initialising the policy",
-        ("maze", "hopper"),
+        ("maze", "hopper", "kitchen-mixed", "antmaze-large-diverse"),
         (Panel("policy initialised or not", ("wsrl", "no-actor")),),
         (better("wsrl", "no-actor", "initialising the policy helps"),),
     ),
     Figure(
         "18",
         "What warms up",
-        ("maze", "hopper"),
+        ("maze", "hopper", "kitchen-mixed", "kitchen-partial"),
         (Panel("warm-up by", ("wsrl", "uniform", "untrained")),),
         (
             better("wsrl", "uniform", "warm-up by the pre-trained policy does better than by uniform actions"),
@@ -170,17 +170,17 @@ FIGURES: tuple[Figure, ...] = (
     Figure(
         "19",
         "The length of the warm-up",
-        ("maze", "hopper"),
+        ("maze", "hopper", "kitchen-mixed", "antmaze-large-diverse"),
         (Panel("warm-up steps", ("short-warmup", "wsrl", "long-warmup")),),
         (
-            better("short-warmup", "wsrl", "a fifth of the warm-up loses nothing at the end", q.final, **NOTHING_LOST),
-            better("long-warmup", "wsrl", "four times the warm-up loses nothing at the end", q.final, **NOTHING_LOST),
+            better("short-warmup", "wsrl", "a shorter warm-up loses nothing at the end", q.final, **NOTHING_LOST),
+            better("long-warmup", "wsrl", "a longer warm-up loses nothing at the end", q.final, **NOTHING_LOST),
         ),
     ),
     Figure(
         "20",
         "The dip after the first updates",
-        ("maze", "hopper"),
+        ("maze", "hopper", "kitchen-mixed", "antmaze-large-diverse"),
         (Panel("evaluations near the switch", ("wsrl", "no-warmup", "calql")),),
         (
             Claim("WSRL falls below the pre-trained policy at first", q.dip, "wsrl", sign=-1),
@@ -190,7 +190,7 @@ FIGURES: tuple[Figure, ...] = (
     Figure(
         "23",
         "Freezing the policy at first",
-        ("maze", "hopper"),
+        ("maze", "hopper", "kitchen-mixed", "antmaze-large-diverse"),
         (Panel("actor frozen", ("wsrl", "frozen", "frozen-long")),),
         (
             better("wsrl", "frozen", "freezing the policy for K / 2 steps does not help", **NOTHING_LOST),
@@ -200,7 +200,7 @@ FIGURES: tuple[Figure, ...] = (
     Figure(
         "25",
         "Rows of the dataset instead of warm-up",
-        ("maze", "hopper"),
+        ("maze", "hopper", "kitchen-mixed", "antmaze-large-diverse"),
         (Panel("first rows", ("wsrl", "dataset")),),
         (better("wsrl", "dataset", "warm-up does better than as many rows of the dataset"),),
     ),

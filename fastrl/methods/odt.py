@@ -17,7 +17,7 @@ class ODT(ActorCritic):
         *("critic_optimizer",),
     )
 
-    width: int = option(512, "width of the transformer")
+    token_width: int = option(512, "width of the transformer")
     layers: int = option(4, "blocks of the transformer")
     heads: int = option(4, "heads of its attention")
     context: int = option(20, "steps of a window while it learns")

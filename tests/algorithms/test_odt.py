@@ -16,7 +16,7 @@ from fastrl.types import Spec, Transition, UserError
 
 T, B, O, A = 4, 3, 3, 2
 SMALL = ODT(
-    width=8,
+    token_width=8,
     layers=2,
     heads=2,
     context=T,
@@ -298,7 +298,7 @@ def test_a_sequence_model_is_distilled_at_the_last_rows(state, spec, ref):
 
 
 def test_what_cannot_be_is_one_line(spec):
-    with pytest.raises(UserError, match="--width 9 must be a multiple of --heads 2"):
-        odt.odt(dataclasses.replace(SMALL, width=9), spec)
+    with pytest.raises(UserError, match="--token-width 9 must be a multiple of --heads 2"):
+        odt.odt(dataclasses.replace(SMALL, token_width=9), spec)
     with pytest.raises(UserError, match="--target-return is missing"):
         odt.odt(dataclasses.replace(SMALL, target_return=None), spec).player.start(None)

@@ -119,7 +119,7 @@ def test_a_film_shows_what_it_plays_with_its_memory():
     import fastrl
 
     env = fastrl.make("pointmaze-umaze", horizon=4)
-    config = ODT(width=8, layers=1, heads=2, eval_context=2, target_return=3.0, normalize_observations=False)
+    config = ODT(token_width=8, layers=1, heads=2, eval_context=2, target_return=3.0, normalize_observations=False)
     algorithm = config.build(env.spec)
     state = jax.jit(algorithm.init)(jax.random.key(0))
     (clip,) = render.play(Agent(config, env.spec, jax.tree.map(lambda x: x[None], state)), env, 1, key=3)
