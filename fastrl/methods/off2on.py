@@ -12,6 +12,7 @@ class Off2On(CQL):
     """Off2On: independent CQL agents offline; online one SAC policy of them all, on rows drawn by a density ratio."""
 
     factory = "fastrl.algorithms.off2on:off2on"
+    unused = ("actor_q", "bc_weight", "ghost_adam", "dropout")
 
     stage: Literal["pretrain", "finetune"] = option("pretrain", "which of the method's phases this is")
     members: int = option(5, "agents of the ensemble, each an actor and num_critics critics")

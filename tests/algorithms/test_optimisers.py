@@ -109,3 +109,21 @@ def test_what_is_no_optimiser_is_refused_in_one_line(optimizer, words):
 def test_optimisers_with_the_interface_are_accepted(optimizer):
     optimisers.check("actor_optimizer", optimizer)
     assert dataclasses.is_dataclass(optimizer) or hasattr(optimizer, "_fields")
+
+
+@pytest.mark.parametrize("inner", [optimisers.adam(1e-2, SAC(grad_clip=0.5)), optax.lamb(1e-2)], ids=["adam", "lamb"])
+def test_members_have_an_optimiser_each(inner):
+    """Gradients of very different size: each member's are clipped, and measured, by themselves."""
+    grads = {"a": jnp.array([0.1, 100.0])[:, None] * jnp.ones((2, 3)), "b": jnp.array([2.0, -3.0])}
+    params = jax.tree.map(lambda x: x * 0.3 + 1.0, grads)
+    both = optimisers.PerMember(inner)
+    state = both.init(params)
+    for _ in range(2):
+        updates, state = both.update(grads, state, params)
+    for n in range(2):
+        own = jax.tree.map(lambda x: x[n], (grads, params))
+        alone = inner.init(own[1])
+        for _ in range(2):
+            want, alone = inner.update(own[0], alone, own[1])
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a[n], b, rtol=1e-5, atol=1e-7), updates, want)
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a[n], b, rtol=1e-5), state, alone)
