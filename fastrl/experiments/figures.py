@@ -45,6 +45,7 @@ class Task:
     online: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # options of every run of an arm
     by_recipe: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)  # more options of a recipe's
     warmup: int = 0  # environment steps of the warm-up (WSRL's K)
+    distil_steps: int | None = None  # of cloning a policy of another class; None: as everywhere
     warmups: tuple[int, int] = (0, 0)  # a shorter and a longer one
 
 

@@ -33,6 +33,7 @@ def arms(task: Task) -> dict[str, Arm]:
             f"{name}-start": of(", reference the offline policy", reference="fixed"),
             **{f"{name}-{stage}": of(f" {words}", **options) for stage, words, options in stages()},
         }
+    distilled = {} if task.distil_steps is None else {"distil_steps": task.distil_steps}
     found |= {
         "o2ppo": Arm("O2PPO", "o2ppo", "iql"),
         "ppo": Arm("PPO from the same policy", "o2ppo", "iql", {"auxiliary": "none"}),
@@ -40,7 +41,7 @@ def arms(task: Task) -> dict[str, Arm]:
         "proto": Arm("PROTO", "proto", "xql"),
         "proto-td3": Arm("PROTO + TD3", "proto-td3", "xql"),
         **{
-            f"{name}-from-{start}": Arm(f"{label} from {words}", name, start, warm)
+            f"{name}-from-{start}": Arm(f"{label} from {words}", name, start, {**warm, **distilled})
             for name, label, warm in (
                 *(("o2sac", "O2SAC", {"warmup": task.warmup}), ("o2td3", "O2TD3", {"warmup": task.warmup})),
                 ("o2ppo", "O2PPO", {}),

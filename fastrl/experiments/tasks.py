@@ -107,7 +107,9 @@ HOPPER_MEDIUM = Task(
         "td3bc": Agent("o2td3"),
         "iql": Agent("o2ppo", steps=20_000),
         "xql": Agent("proto"),
+        "odt": Agent("odt", {"token_width": 64, "layers": 2, "heads": 2}, steps=2_000),
     },
+    distil_steps=3_000,
     online={"steps": 2_000, "eval_every": 200, "eval_episodes": 10},
     by_recipe={
         "o2sac": {**STAGES, "constraint_steps": 2_000.0},

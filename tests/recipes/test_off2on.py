@@ -7,6 +7,7 @@ import pytest
 
 from fastrl import presets
 from fastrl.config import RunOptions
+from fastrl.data.datasets import Dataset
 from fastrl.planning.builder import Builder
 from fastrl.recipes import names, off2on
 from fastrl.types import Spec, UserError
@@ -136,3 +137,21 @@ def test_the_papers_options():
         assert (each.critic_lr, each.discount, each.tau, each.penalized) == (3e-4, 0.99, 0.005, "all")
     assert (config.actor_lr, config.density_lr, config.density_temperature) == (3e-4, 3e-4, 5.0)
     assert phases["finetune"].draw.offline == 0.5 and phases["pretrain"].draw.offline == 1.0
+
+
+@pytest.mark.slow
+def test_it_leaves_the_data_for_the_best_action(plan_of, execute):
+    """The data is bad actions, which the agents have cloned; online they find the best one, whose return is 0."""
+    random = np.random.default_rng(0)
+    action = np.clip(random.normal(-0.3, 0.3, (400, 1)), -0.99, 0.99)
+    zeros = np.zeros((400, 1))
+    data = Dataset.from_arrays(zeros, action, -((action[:, 0] - 0.5) ** 2), np.zeros(400), zeros)
+    rates = dict.fromkeys(("actor_lr", "critic_lr", "temperature_lr", "density_lr"), 3e-3)
+    sizes = {"batch_size": 64, "utd": 1, "pretrain_steps": 300, "steps": 700, "warmup": 100, "first_steps": 100}
+    plan = plan_of("off2on", "probe-action", data, target_entropy=-3.0, discount=0.5, eval_every=250, **rates, **sizes)
+    returns = {}
+    for row in execute(plan).rows:
+        if row["kind"] == "eval":
+            returns[row["phase"]] = row["return"]
+    assert max(returns["pretrain"]) < -0.4, returns
+    assert min(returns["finetune"]) > -0.02, returns
