@@ -70,6 +70,7 @@ class Driver:
         self.data = upload(plan)
         self.players: dict[str, Any] = {}
         self.judges: dict[str, Any] = {}
+        self.measures: dict[str, Any] = {}
 
     # -- the phases -----------------------------------------------------------------------------
 
@@ -172,9 +173,13 @@ class Driver:
         return self.players[alike], self.judges[own]
 
     def _compile_probe(self, number: int) -> Any:
-        """The diagnostics of a phase, compiled when they are first drawn."""
-        measure = probes.program(self.plan, number) if self.plan.probe_every else None
-        return None if measure is None else jax.jit(measure)
+        """The diagnostics of a phase, compiled when they are first drawn; phases with one agent share them."""
+        phase = self.plan.phases[number]
+        own = f"{phase.online} {phase.config}"
+        if own not in self.measures:
+            measure = probes.program(self.plan, number) if self.plan.probe_every else None
+            self.measures[own] = None if measure is None else jax.jit(measure)
+        return self.measures[own]
 
     # -- evaluation -----------------------------------------------------------------------------
 

@@ -1,6 +1,7 @@
 """Numbers of a finished run, one for each seed: what a paper's sentence is about, read from the run's log."""
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,20 @@ Quantity = Callable[[Rows], np.ndarray]
 def read(folder: Path) -> Rows:
     """The rows of a run's folder."""
     return log.read(folder)
+
+
+def lines(logs: Mapping[str, Rows]) -> Iterator[str]:
+    """Evaluations and diagnostics of several runs as lines of JSON, each with its `arm`, to five digits."""
+    for arm, rows in logs.items():
+        for row in rows:
+            if row["kind"] in ("eval", "probe"):
+                yield json.dumps({"arm": arm, **{name: _short(value) for name, value in row.items()}}) + "\n"
+
+
+def _short(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_short(one) for one in value]
+    return float(f"{value:.5g}") if isinstance(value, float) else value
 
 
 def evaluations(rows: Rows) -> tuple[np.ndarray, np.ndarray]:

@@ -127,12 +127,16 @@ def source(task: Task, home: Path) -> Any:
 
 
 def summarise(paper: str, figures: Sequence[Figure], known: Mapping[str, Task], out: Path) -> str:
-    """Draws the figures and examines their claims, from the logs in `out`."""
+    """Draws the figures and examines their claims, from the logs in `out`.
+
+    What they are drawn from is written beside them, a file for each task.
+    """
     logs: dict[str, dict[str, quantities.Rows]] = {}
     arms: dict[str, Mapping[str, Arm]] = {}
     for name, task in known.items():
         arms[name] = PAPERS[paper].arms(task)  # type: ignore[attr-defined]
         logs[name] = {folder.name: quantities.read(folder) for folder in sorted((out / name / "arms").iterdir())}
+        manifest.replace(out / f"{name}.jsonl", "".join(quantities.lines(logs[name])).encode())
     lines, found = [f"# Claims of {paper}", ""], []
     for figure in figures:
         here = [name for name in figure.tasks if name in known]
