@@ -7,7 +7,6 @@ leaves the others as they are. It prints a JSON line and the seconds of each.
 import argparse
 import dataclasses
 import json
-import subprocess
 import time
 from pathlib import Path
 
@@ -29,10 +28,9 @@ def main() -> None:
     parser.add_argument("--episodes", type=int, default=references.EPISODES, help="of each policy")
     parser.add_argument("--out", type=Path, default=TABLE)
     found = parser.parse_args()
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True)
     for name in found.names or references.names():
         began = time.perf_counter()
-        row = dataclasses.asdict(references.measure(name, found.episodes, commit=commit.stdout.strip()))
+        row = dataclasses.asdict(references.measure(name, found.episodes))
         known = json.loads(found.out.read_text()) if found.out.exists() else {}
         order = [*dict.fromkeys([*references.names(), *known])]
         table = {env: {**known, name: row}[env] for env in order if env in {**known, name: row}}

@@ -9,10 +9,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from fastrl import __version__
+from fastrl.cli import advise as advise_cli
 from fastrl.cli import datasets as datasets_cli
 from fastrl.cli import output as streams
 from fastrl.cli import play as play_cli
 from fastrl.cli import reproduce as reproduce_cli
+from fastrl.cli import scores as scores_cli
 from fastrl.cli import train
 from fastrl.cli.options import Parser, resume_option
 from fastrl.cli.train import prepare
@@ -109,6 +111,16 @@ def reproduce(words: Sequence[str]) -> int:
     return reproduce_cli.main(words, prepare)
 
 
+def advise(words: Sequence[str]) -> int:
+    """An agent and its data in numbers, and what favours what at the switch."""
+    return advise_cli.main(words, prepare)
+
+
+def scores(words: Sequence[str]) -> int:
+    """What 0 and 100 of a normalised score are, measured."""
+    return scores_cli.main(words, prepare)
+
+
 def bench(words: Sequence[str]) -> int:
     """Speed of this machine, as JSON lines."""
     if words[:1] == ["compile"]:
@@ -143,6 +155,8 @@ COMMANDS: dict[str, Command] = {
     "recipes": recipes,
     "demo": demo,
     "reproduce": reproduce,
+    "advise": advise,
+    "scores": scores,
     "bench": bench,
 }
 

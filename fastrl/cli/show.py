@@ -50,7 +50,7 @@ def recipe(name: str, env: str) -> str:
     return "\n".join(lines)
 
 
-def _environment(run: str, agent: Agent, env: str | None, options: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+def environment_of(run: str, agent: Agent, env: str | None, options: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     """The environment to play in and its options: the one named, or the run's own."""
     if env is not None:
         return env, options
@@ -69,7 +69,7 @@ def evaluation(
     """The returns of every seed's deterministic policy; with `backend`, beside its returns in that simulator."""
     agent = agents.load(run)
     seeds = list(map(str, range(agent.seeds))) if Path(run).exists() else [run.rpartition(":")[2]]
-    env, options = _environment(run, agent, env, options)
+    env, options = environment_of(run, agent, env, options)
     other = None if backend is None else _counterpart(env, options, backend)
     played, spec = api.play(agent, env, episodes=episodes, key=seed, tell=to_stderr, **options)
     returns = np.asarray(played.episode_return)
@@ -122,7 +122,7 @@ def _side_by_side(returns: dict[str, np.ndarray], as_json: bool, names: list[str
 def film(run: str, env: str | None, options: dict[str, Any], episodes: int, seed: int, out: str) -> str:
     """Draws episodes of a policy and returns the names of the files."""
     agent = agents.load(run)
-    env, options = _environment(run, agent, env, options)
+    env, options = environment_of(run, agent, env, options)
     return "\n".join(map(str, render.render(agent, env, out, episodes=episodes, key=seed, report=to_stderr, **options)))
 
 

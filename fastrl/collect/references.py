@@ -5,7 +5,6 @@ The expert is a behaviour policy of the package at its level `expert`, with samp
 """
 
 import dataclasses
-import importlib.metadata
 from typing import Any
 
 import jax
@@ -17,8 +16,8 @@ from fastrl.collect.players import Act
 from fastrl.data.references import Measured, Reference, measured
 from fastrl.engine import evaluate
 from fastrl.envs import Rescale, host, make
-from fastrl.envs.wrappers import TimeLimit
-from fastrl.types import Algorithm, Key, Spec, Step, UserError
+from fastrl.runs import manifest
+from fastrl.types import Algorithm, Environment, Key, Spec, Step, UserError
 
 EPISODES = 100
 LAYOUTS = ("umaze", "medium", "large")
@@ -28,7 +27,7 @@ LAYOUTS = ("umaze", "medium", "large")
 class Open:
     """An environment that shows its whole state, to a controller that must know the goal."""
 
-    env: TimeLimit
+    env: Environment
 
     @property
     def spec(self) -> Spec:
@@ -43,7 +42,8 @@ class Open:
     def step(self, key: Key, state: Any, action: jax.Array) -> tuple[Any, Step]:
         """The wrapped step; the observation is (state, observation)."""
         after, step = self.env.step(key, state, action)
-        return after, step._replace(obs=(after, step.obs))
+        shown: Any = (after, step.obs)
+        return after, step._replace(obs=shown)
 
 
 def names() -> list[str]:
@@ -52,7 +52,7 @@ def names() -> list[str]:
     return [*(name for name in levels.names() if name != "ant-walk"), *mazes]
 
 
-def measure(name: str, episodes: int = EPISODES, seed: int = 0, commit: str = "") -> Reference:
+def measure(name: str, episodes: int = EPISODES, seed: int = 0) -> Reference:
     """Both ends of a task's score, each from that many episodes."""
     if name not in names():
         raise UserError(f"{name} has no expert to measure; {', '.join(names())} have")
@@ -64,10 +64,10 @@ def measure(name: str, episodes: int = EPISODES, seed: int = 0, commit: str = ""
     random = played(env, uniform(env.spec.action_size), episodes, key_random, "uniform actions")
     best = played(env, act, episodes, key_expert, who)
     version = "" if env.spec.sparse else "v5"
-    return Reference(name, version, random, best, made(commit))
+    return Reference(name, version, random, best, made())
 
 
-def played(env: TimeLimit, act: Any, episodes: int, key: Key, who: str) -> Measured:
+def played(env: Environment, act: Any, episodes: int, key: Key, who: str) -> Measured:
     """What `act` earns in that many episodes, its successes where the task is sparse."""
     algorithm = Algorithm(
         init=lambda key: None,
@@ -104,10 +104,11 @@ def _waypoint(env: Any) -> Any:
     controller = Waypoint.of(env.env)
     goal = env.env.maze.free.tolist().index(env.env.goals[0].tolist())
 
-    def act(states: Any, obs: jax.Array, key: Key) -> jax.Array:
-        return jax.vmap(lambda state: controller.act(*env.physics(state), goal))(states)
+    def one(state: Any) -> jax.Array:
+        qpos, qvel = env.physics(state)
+        return controller.act(qpos, qvel, jnp.int32(goal))
 
-    return act
+    return lambda states, obs, key: jax.vmap(one)(states)
 
 
 def _walker(env: Any) -> Any:
@@ -124,7 +125,10 @@ def _walker(env: Any) -> Any:
     return lambda states, obs, key: jax.vmap(one)(states, jax.random.split(key, len(obs)))
 
 
-def made(commit: str) -> str:
+def made() -> str:
     """The versions that a number was measured with."""
-    versions = (f"{name} {importlib.metadata.version(name)}" for name in ("fastrl", "mujoco", "jax"))
-    return ", ".join([*versions, *([f"commit {commit}"] if commit else [])])
+    found = manifest.provenance()
+    versions = [
+        f"{name} {found['versions'][name]}" for name in ("fastrl", "mujoco", "jax") if name in found["versions"]
+    ]
+    return ", ".join([*versions, *([f"commit {found['git_revision'][:7]}"] if found["git_revision"] else [])])

@@ -132,6 +132,8 @@ def update_all(
             jax.lax.cond(waits[0], lambda: idle, update) if n == 1 else health.select(waits, idle, update())
         )
     memory = weighed(program, block, agent, stock, jax.random.clone(draw_keys), rows)
+    if phase.waits:
+        memory = health.select(waits, block.draw, memory)
     return dataclasses.replace(block, agent=agent, draw=memory), metrics
 
 

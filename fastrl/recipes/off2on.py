@@ -20,6 +20,7 @@ RUN: dict[str, dict[str, Any]] = {"locomotion": LONG, "antmaze": LONG | {"eval_e
 """Run options by domain."""
 
 SMALL = {"members": 3, "num_critics": 2, "density_hidden": (64, 64), "density_lr": 1e-3, "first_steps": 200}
+SMALL |= {"layer_norm": True, "alpha": 1.0}
 """PointMaze, in minutes on a CPU."""
 
 

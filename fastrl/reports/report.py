@@ -34,13 +34,14 @@ def write_report(folder: Path | str) -> Path:
 def table(folders: list[Path | str]) -> str:
     """One Markdown table over several run folders, a row each."""
     head = ["run", "recipe", "environment", "seeds", "online steps", "measure"]
-    head += ["at the switch", "final", "best", "final minus switch", "wall time"]
+    head += ["at the switch", "final", "best", "final minus switch", "score of the final", "wall time"]
     return _table(head, [_row(run) for folder in folders for run in by_point(folder)])
 
 
 def _points(points: list[Results]) -> str:
     """The points of a sweep, a row each: the seeds of every point are the same."""
     head = ["point", "seeds", f"{points[0].quantity} at the {points[0].origin}", "final", "best"]
+    head += [f"{points[0].scale.name} of the final"] if points[0].scale else []
     rows = []
     for run in points:
         found = statistics.summary(run.values)
@@ -48,6 +49,7 @@ def _points(points: list[Results]) -> str:
         final = _with_interval(run, found.final_iqm, found.final_interval)
         rows.append([run.point, str(len(run.values)), before, final])
         rows[-1].append(_with_interval(run, found.best_iqm, found.best_interval))
+        rows[-1] += [_scored(run, found.final_iqm, found.final_interval)] if run.scale else []
     return f"## Points of the sweep\n\n{_table(head, rows)}"
 
 
@@ -69,6 +71,7 @@ def _row(run: Results) -> list[str]:
         _with_interval(run, found.final_iqm, found.final_interval),
         _with_interval(run, found.best_iqm, found.best_interval),
         difference,
+        _scored(run, found.final_iqm, found.final_interval) + (f", {run.scale.name}" if run.scale else ""),
         _duration(sum(_seconds(phase) for phase in run.timing)) if run.timing else "-",
     ]
 
@@ -90,24 +93,29 @@ def _what(run: Results) -> str:
 
 
 def _outcome(run: Results) -> str:
-    """Before, after, best, and the difference, with intervals."""
+    """Before, after, best, and the difference, with intervals, as they are and as scores."""
     found, values = statistics.summary(run.values), run.values
     centre = "interquartile mean" if len(values) >= 4 else "mean"
-    rows = []
+    known: list[tuple[str, float, Interval]] = []
     if run.switch is not None and run.went_online:
         what = "learning" if run.scratch else "fine-tuning"
-        rows.append([f"before {what} (at the {run.origin})", _estimate(run, values[:, run.switch])])
+        known.append((f"before {what} (at the {run.origin})", *_estimated(values[:, run.switch])))
         later = run.switch + 1 + int(np.argmin(values[:, run.switch + 1 :].mean(0)))
-        rows.append([f"lowest after it ({_where(run, later)})", _estimate(run, values[:, later])])
-    rows.append(["final", _with_interval(run, found.final_iqm, found.final_interval)])
-    best = _with_interval(run, found.best_iqm, found.best_interval)
-    rows.append([f"best ({_where(run, found.best_index)})", best])
+        known.append((f"lowest after it ({_where(run, later)})", *_estimated(values[:, later])))
+    known.append(("final", found.final_iqm, found.final_interval))
+    known.append((f"best ({_where(run, found.best_index)})", found.best_iqm, found.best_interval))
+    rows = [[what, _with_interval(run, x, ends), _scored(run, x, ends)] for what, x, ends in known]
+    statement = ""
+    if run.switch is not None and run.went_online:
+        difference = values[:, -1] - values[:, run.switch]
+        rows.append([f"final minus {run.origin}, seed by seed", _estimate(run, difference), ""])
+        statement = _statement(run, difference)
     head = [run.quantity, f"{centre} over {_count(len(values))}, 95 % interval"]
-    if run.switch is None or not run.went_online:
-        return f"## Outcome\n\n{_table(head, rows)}"
-    difference = values[:, -1] - values[:, run.switch]
-    rows.append([f"final minus {run.origin}, seed by seed", _estimate(run, difference)])
-    return f"## Outcome\n\n{_table(head, rows)}\n\n{_statement(run, difference)}"
+    if run.scale is None:
+        rows = [row[:2] for row in rows]
+    else:
+        head.append(run.scale.name)
+    return "\n\n".join(filter(None, ["## Outcome", _table(head, rows), statement, _references(run)]))
 
 
 def _statement(run: Results, difference: np.ndarray) -> str:
@@ -180,7 +188,11 @@ def _seconds(phase: dict[str, Any]) -> float:
 
 
 def _estimate(run: Results, x: np.ndarray) -> str:
-    return _with_interval(run, statistics.iqm(x), statistics.stratified_bootstrap(x))
+    return _with_interval(run, *_estimated(x))
+
+
+def _estimated(x: np.ndarray) -> tuple[float, Interval]:
+    return statistics.iqm(x), statistics.stratified_bootstrap(x)
 
 
 def _with_interval(run: Results, centre: float, interval: Interval) -> str:
@@ -188,6 +200,26 @@ def _with_interval(run: Results, centre: float, interval: Interval) -> str:
     if math.isnan(interval[0]):
         return text
     return f"{text} [{_number(run, interval[0])}, {_number(run, interval[1])}]"
+
+
+def _scored(run: Results, centre: float, interval: Interval) -> str:
+    """The same as a score."""
+    if run.scale is None:
+        return "-"
+    middle, low, high = (f"{score:.1f}" for score in run.scale.of(np.array([centre, *interval])))
+    shown = middle if math.isnan(interval[0]) else f"{middle} [{low}, {high}]"
+    return "not finite" if math.isnan(centre) else shown
+
+
+def _references(run: Results) -> str:
+    """What 0 and 100 of the score are."""
+    if run.scale is None:
+        return ""
+    low, high = (_number(run, end) for end in (run.scale.low, run.scale.high))
+    ends = f"{run.scale.name}: 0 is a {run.quantity} of {low}, 100 one of {high}"
+    if run.scale.name.startswith("D4RL"):
+        return f"{ends}, D4RL's references; it compares with published scores where the data were D4RL's own."
+    return f"{ends}, measured here (`fastrl scores {run.config['env']}`); it compares with no score of D4RL."
 
 
 def _number(run: Results, x: float) -> str:

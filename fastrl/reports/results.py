@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from fastrl.data import references
+from fastrl.data.references import Scale
 from fastrl.engine import health
 from fastrl.planning import sweep
 from fastrl.runs import log
@@ -62,6 +64,12 @@ class Results:
     def rate(self) -> bool:
         """Whether values are shares, from 0 to 1."""
         return self.measure != "return"
+
+    @property
+    def scale(self) -> Scale | None:
+        """What makes scores of these values; none where the task has no references."""
+        options = self.config.get("identity", {}).get("env_options", {})
+        return references.scale(str(self.config.get("env", "")), options)
 
     @property
     def switch(self) -> int | None:

@@ -50,7 +50,7 @@ def test_an_option_of_another_algorithm_is_refused(plan_of, recipe):
 @pytest.mark.parametrize(
     ("recipe", "start", "options", "match"),
     [
-        ("sac", None, {"expectile": 0.9}, "no phase of sac has --expectile; it is an option of iql; leave it out"),
+        ("sac", None, {"expectile": 0.9}, "no phase of sac has --expectile; it is an option of iql, pex; leave it out"),
         ("sac", None, {"pretrain_steps": 5}, "no phase of sac uses --pretrain-steps: it is for an offline phase"),
         ("rlpd", None, {"pretrainer": "iql"}, "no phase of rlpd uses --pretrainer"),
         ("calql", None, {"pretrainer": "iql"}, "calql is not pre-trained by iql; leave --pretrainer out"),
