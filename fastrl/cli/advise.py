@@ -68,20 +68,19 @@ def facts(measured: "Measurements") -> list[str]:
     kinds = {"mode": measured.mode, "sampled actions": measured.sampled}
     lines = [f"{kind}: {earned(values, measured.sparse)}" for kind, values in kinds.items()]
     data = measured.data
-    if measured.sparse:
-        lines.append(f"data: {data.mean():.1%} of the trajectories succeed")
-    elif data.size:
+    if not data.size:
+        lines.append("data: no trajectory ends")
+    elif measured.sparse:
+        lines.append(f"data: {100 * data.mean():.1f} % of the trajectories succeed")
+    else:
         low, middle, high = (f"{x:,.1f}" for x in (data.min(), data.mean(), data.max()))
         below = (data < measured.mode.mean()).mean() + (data == measured.mode.mean()).mean() / 2
         spread = f"mean return {middle}, standard deviation {data.std():,.1f}, {low} to {high}"
-        lines.append(f"data: {spread}; the mode earns more than {below:.0%} of its trajectories")
-    else:
-        lines.append("data: no trajectory ends")
+        lines.append(f"data: {spread}; the mode earns more than {100 * below:.0f} % of its trajectories")
     if measured.inside is not None:
-        near = (
-            f"{spanned(100 * measured.inside, '.0f')} % of own states lie as near to the data's rows as 95 % of its own"
-        )
-        lines.append(f"coverage: {near} do to the nearest row of another trajectory")
+        share = spanned(100 * measured.inside, ".0f", " %")
+        near = "as 95 % of the data's own do to the nearest row of another trajectory"
+        lines.append(f"coverage: {share} of own states lie as near to the data's rows {near}")
     if measured.unlikely is None:
         lines.append("likelihood: the policy has no density that the data's actions could be measured by")
     else:
@@ -109,18 +108,18 @@ def earned(values: "np.ndarray", shares: bool) -> str:
     from fastrl.data import references
 
     found = references.measured(values.ravel(), "", shares)
-    digits = ".1%" if shares else ",.1f"
-    mean, low, high = (format(x, digits) for x in (found.mean, found.low, found.high))
-    seeds = [format(x, digits) for x in (values.mean(1).min(), values.mean(1).max())]
+    told = lambda x: f"{100 * x:.1f} %" if shares else f"{x:,.1f}"
+    mean, low, high = (told(x) for x in (found.mean, found.low, found.high))
+    seeds = [told(x) for x in (values.mean(1).min(), values.mean(1).max())]
     over = f", seeds {seeds[0]} to {seeds[1]}" if len(values) > 1 else ""
     return f"{'success' if shares else 'return'} {mean} [{low}, {high}]{over}"
 
 
-def spanned(values: "np.ndarray", digits: str) -> str:
+def spanned(values: "np.ndarray", digits: str, unit: str = "") -> str:
     """The mean over seeds [S], and their range where there are several."""
     if len(values) == 1:
-        return format(values[0], digits)
-    return f"{values.mean():{digits}} (seeds {values.min():{digits}} to {values.max():{digits}})"
+        return f"{values[0]:{digits}}{unit}"
+    return f"{values.mean():{digits}}{unit} (seeds {values.min():{digits}} to {values.max():{digits}})"
 
 
 def wrapped(line: str, first: str, then: str) -> list[str]:

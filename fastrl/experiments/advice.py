@@ -66,7 +66,7 @@ def warmup(measured: Measurements) -> Advice:
     line = f"measured now: on own episodes Q is {apart:.2g} standard deviations from the returns, {judged} ({numbers})"
     reason = {"not off": "Q is not off at the switch, so WSRL's reason for a warm-up is not there"}.get(
         judged,
-        f"Q is {judged} at the switch, which is WSRL's reason for a warm-up: watch --switch-eval-every for a dip",
+        f"Q is {judged} at the switch, which is WSRL's reason for a warm-up; --switch-eval-every shows a dip",
     )
     return dataclasses.replace(found, says=f"{found.says}; {reason}", basis=(line, *found.basis))
 

@@ -38,15 +38,15 @@ EVIDENCE: tuple[Evidence, ...] = (
     Evidence(
         "warm-up",
         "pointmaze-medium",
-        f"{MAZE}: WSRL ends at 100.0 % [100.0 %, 100.0 %] with a warm-up of 600 steps and without one",
+        f"{MAZE}: WSRL ends at 100.0 % [100.0 %, 100.0 %] with a warm-up and without one",
         DEMO,
         compares=True,
     ),
     Evidence(
         "method",
         "pointmaze-medium",
-        f"{MAZE}: WSRL, 4 updates a step, ends at 100.0 % [100.0 %, 100.0 %]; Cal-QL without its data, 1 update a step, "
-        "at 63.0 % [50.0 %, 76.0 %]",
+        f"{MAZE}: WSRL, 4 updates a step, ends at 100.0 % [100.0 %, 100.0 %]; Cal-QL without its data, 1 update a "
+        "step, at 63.0 % [50.0 %, 76.0 %]",
         DEMO,
         compares=True,
         favours="wsrl, rather than Cal-QL's loss without its data",

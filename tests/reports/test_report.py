@@ -155,3 +155,40 @@ def test_folders_without_evaluations_are_one_line(tmp_path):
     (tmp_path / "metrics.jsonl").write_text('{"kind": "train", "loss": [1.0]}\n')
     with pytest.raises(UserError, match="no evaluation yet"):
         report.write_report(tmp_path)
+
+
+def configured(folder: Path, **changes) -> Path:
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | changes))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("env", "options", "low", "high", "name"),
+    [
+        ("hopper", {}, -20.272305, 3234.3, "D4RL score"),
+        ("walker2d", {"version": "v4"}, 1.629008, 4592.3, "D4RL score"),
+        ("walker2d", {}, None, None, "normalised score"),
+        ("hopper", {"horizon": 100}, None, None, None),
+        ("brax:hopper", {}, None, None, None),
+    ],
+)
+def test_a_score_stands_beside_the_return_where_it_compares(tmp_path, env, options, low, high, name):
+    folder = configured(make(tmp_path / "run", 40), env=env, identity={"env_options": options})
+    text, run = report.write_report(folder).read_text(), load(folder)
+    if name is None:
+        assert run.scale is None and " score" not in text and "| - | 1 h" in report.table([folder])
+        return
+    low, high = (run.scale.low, run.scale.high) if low is None else (low, high)
+    final = np.sort(run.values[:, -1])[2:6].mean()
+    assert f"95 % interval | {name} |" in text and f", {name} |" in report.table([folder])
+    (row,) = (line for line in text.splitlines() if line.startswith("| final |"))
+    assert f"| {100 * (final - low) / (high - low):.1f} [" in row
+    assert (f"{name}: 0 is a return of" in text) and ("no score of D4RL" in text) == (name != "D4RL score")
+
+
+def test_success_in_antmaze_is_d4rls_score(tmp_path):
+    folder = configured(make(tmp_path / "run", 40, rate="success"), env="antmaze-umaze")
+    (row,) = (line for line in report.write_report(folder).read_text().splitlines() if line.startswith("| final |"))
+    shares = [cell.strip().replace(" %", "") for cell in row.split("|")[2:4]]
+    assert shares[0] == shares[1]
