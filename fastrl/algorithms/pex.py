@@ -64,7 +64,8 @@ def composed(config: PEX, net: Networks, state: PEXState, obs: jax.Array, key: K
     """Actions [B, A] of the pair of policies (PEX, equations 2 and 3).
 
     Exploring, `w ~ softmax(choice_temperature * min_i phi_i(s, .))` over {mode of pi0(s), a sample of pi(s)}. Else both
-    candidates are modes, and the better one is taken, but for a share `greedy_epsilon` of sampled choices.
+    candidates are modes, and the better one is taken, but for a share `greedy_epsilon` of sampled choices. (In the
+    released code pi's candidate is a sample too for that share, drawn apart from the choice, and none is clipped.)
     """
     noise_key, choice_key, greedy_key = jax.random.split(key, 3)
     new = net.actor(state.actor.params, obs)

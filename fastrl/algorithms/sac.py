@@ -89,9 +89,9 @@ def td_target(config: SAC, net: Networks, state: Any, batch: Transition, key: Ke
         drawn = critics.draw_subset(subset_key, config.num_critics, config.subset_size, config.subset_replacement)
         target = net.critic.subset(target, drawn)
     temperature = losses.positive(state.temperature.params, config.temperature_form)
-    perturbation = jax.random.normal(more[0], noise.shape) if more else noise
+    perturbation = jax.random.normal(more[0], noise.shape) if more else None
 
-    def next_value(xs: tuple[jax.Array, jax.Array, jax.Array]) -> jax.Array:
+    def next_value(xs: tuple[jax.Array, jax.Array, Any]) -> jax.Array:
         obs, noise, perturbation = xs
         action, log_prob = net.actor(state.actor.params, obs).candidates(noise)
         if isinstance(config, SO2):

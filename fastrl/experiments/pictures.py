@@ -1,6 +1,7 @@
 """The picture of a figure: a row of panels for each task, one colour an arm, means and 95 % intervals over seeds."""
 
 import io
+import math
 import textwrap
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,21 +27,24 @@ Known = Mapping[str, tuple[Task, Mapping[str, Arm], Mapping[str, quantities.Rows
 
 def draw(figure: Figure, known: Known, out: Path) -> None:
     """Writes the PNG, replacing one that is there."""
-    rows, columns = len(known), len(figure.panels)
+    columns = min(2, len(figure.panels))
+    lines = math.ceil(len(figure.panels) / columns)  # of panels, for each task
+    rows = len(known) * lines
     width, height = 3.2 + 4.4 * columns, 1.5 + 3.6 * rows
     canvas = Canvas(figsize=(width, height), dpi=130)
     FigureCanvasAgg(canvas)
     shown = list(dict.fromkeys(arm for panel in figure.panels for arm in panel.arms))
     box = {"left": 0.75 / width, "right": 1 - 2.6 / width, "top": 1 - 1.0 / height, "bottom": 0.65 / height}
-    grid = GridSpec(rows, columns, canvas, wspace=0.28, hspace=0.42, **box)
+    grid = GridSpec(rows, columns, canvas, wspace=0.3, hspace=0.42, **box)
     labels: dict[str, str] = {}
     for row, (name, (_, arms, logs)) in enumerate(known.items()):
-        for column, panel in enumerate(figure.panels):
-            axes = canvas.add_subplot(grid[row, column])
+        for place, panel in enumerate(figure.panels):
+            line, column = divmod(place, columns)
+            axes = canvas.add_subplot(grid[row * lines + line, column])
             for arm in panel.arms:
                 labels[arm] = arms[arm].label
                 curve(axes, panel, logs[arm], COLOURS[shown.index(arm) % len(COLOURS)])
-            dress(axes, panel, name, logs[panel.arms[0]], bottom=row == rows - 1)
+            dress(axes, panel, name, logs[panel.arms[0]], bottom=row == len(known) - 1 and line == lines - 1)
     words(canvas, figure, known, (width, height))
     legend(canvas, [(labels[arm], COLOURS[shown.index(arm) % len(COLOURS)]) for arm in shown], width, height)
     image = io.BytesIO()

@@ -76,7 +76,7 @@ FIGURES: tuple[Figure, ...] = (
         "Less offline data in Cal-QL's batches: Q and TD error on the data diverge",
         ("maze", "hopper", "kitchen-partial"),
         (
-            Panel("return", ("calql", "calql-5", "calql-10", "calql-25")),
+            Panel("score", ("calql", "calql-5", "calql-10", "calql-25")),
             Panel("Q on offline data", ("calql", "calql-5", "calql-10", "calql-25"), "offline/q", "mean Q"),
             Panel("TD error on offline data", ("calql", "calql-5", "calql-10", "calql-25"), "offline/td", "TD error"),
             Panel("TD error on online data", ("calql", "calql-5", "calql-10", "calql-25"), "online/td", "TD error"),

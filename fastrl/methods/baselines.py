@@ -32,6 +32,7 @@ class PEX(IQL):
     unused = ("squash", "dropout")
 
     tanh_mean: bool = option(True, "the tanh of a plain Gaussian's mean")
+    min_log_std: float | None = option(-5.0, "floor of a state-independent log std", static=True)
     inverse_temperature: float = option(10.0, "inverse temperature of the advantage weights")
     choice_temperature: float = option(10.0, "inverse temperature of the choice between the two policies")
     greedy_epsilon: float = option(0.1, "probability of a sampled choice where the policy is evaluated", static=True)
@@ -39,7 +40,7 @@ class PEX(IQL):
 
 @dataclasses.dataclass(frozen=True)
 class SO2(SAC):
-    """SO2: high-UTD SAC whose target's action is perturbed."""
+    """SO2: high-UTD SAC whose target's action is perturbed (arXiv 2312.07685)."""
 
     target_noise: float = option(0.3, "std of the noise on the target's action")
     noise_limit: float = option(0.6, "that noise is clipped at +- this")

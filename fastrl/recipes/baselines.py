@@ -13,6 +13,9 @@ from fastrl.types import State
 
 PEX_RATIO = 0.5  # offline rows of a batch of PEX
 
+RUN: dict[str, dict[str, Any]] = {"antmaze": {"reward_scale": 1.0, "reward_bias": -1.0}}
+"""Run options of AWAC and PEX by domain: the temperatures of their weights are for these rewards (released code)."""
+
 
 def awac(builder: Builder) -> list[Phase]:
     """AWAC offline and online, the data in the ring, unless another retention is asked for."""
@@ -28,7 +31,8 @@ def pex(builder: Builder) -> list[Phase]:
     """IQL -> a new policy beside the frozen one, half of every batch from the dataset."""
     config: Any = builder.config("pex")
     shapes = ("actor_hidden", "critic_hidden", "num_critics", "layer_norm", "actor_layer_norm", "std", "tanh_mean")
-    offline = builder.config("iql", **{name: getattr(config, name) for name in shapes})
+    shared = (*shapes, "expectile", "inverse_temperature")
+    offline = builder.config("iql", **{name: getattr(config, name) for name in shared})
     ratio = PEX_RATIO if builder.options.offline_ratio is None else builder.options.offline_ratio
     warmup = presets.warmup(builder.domain)
     return [builder.offline(offline), *builder.online(config, warmup=warmup, ratio=ratio, entry=expanded)]

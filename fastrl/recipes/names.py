@@ -7,12 +7,14 @@ from fastrl import plugins
 from fastrl.engine.phase import Phase
 from fastrl.errors import UserError, unknown
 from fastrl.planning.builder import Builder
-from fastrl.recipes import aca, ocr_cft_defaults, odt, off2on, proto
+from fastrl.recipes import aca, baselines, ocr_cft_defaults, odt, off2on, proto
 from fastrl.recipes.table import RECIPES
 
 Function = Callable[[Builder], list[Phase]]
 
 RUN: dict[str, dict[str, dict[str, Any]]] = {
+    "awac": baselines.RUN,
+    "pex": baselines.RUN,
     "proto": proto.RUN,
     "proto-td3": proto.RUN,
     "aca": aca.RUN,

@@ -57,7 +57,7 @@ RECIPES: dict[str, Recipe] = {
     ),
     "so2": Recipe(
         "pre-train, high-UTD SAC with a perturbed target, no data",
-        "SO2, as WSRL compares with it",
+        "SO2, arXiv 2312.07685",
         "baselines:so2",
         "pretrain, warmup, finetune",
     ),

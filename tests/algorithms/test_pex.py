@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fastrl.algorithms import parts, pex
+from fastrl.algorithms import iql, parts, pex
 from fastrl.methods import PEX
 from fastrl.networks.critics import Value
 
@@ -94,6 +94,26 @@ def test_the_new_policy_imitates_the_composed_actions(piece, started, ref, spec,
 
     np.testing.assert_allclose(metrics["actor/loss"], likelihood(old), rtol=1e-4)
     np.testing.assert_allclose(*ref.slope(likelihood, started.actor.params, grads["actor"]), rtol=2e-3)
+
+
+def test_at_one_minibatch_all_losses_are_taken_at_the_same_old_parameters(started, ref, spec, make_batch):
+    config = dataclasses.replace(SMALL, critic_lr=0.3, actor_lr=1e-3)
+    batches, key = make_batch(0, 1, 12), jax.random.key(7)
+    new, _ = ref.run(pex.pex(config, spec).update, started, batches, jax.random.clone(key), ref.clock)
+    net = parts.networks(config, spec, tanh_mean=True, squash=False)
+    value = Value(spec.obs_size, config.critic_hidden, config.layer_norm)
+    critic_key, actor_key = jax.random.split(key)
+    batch = jax.tree.map(lambda x: x[0], batches)
+    losses = (iql.critic_loss(config, net, value), critic_key), (pex.actor_loss(config, net, value), actor_key)
+    grads = {}
+    for loss, own in losses:
+        grads |= ref.run(loss, started, batch, own, ref.clock)[0]
+    for name, rate in (("critic", 0.3), ("value", 0.3), ("actor", 1e-3)):
+        old, got = getattr(started, name), getattr(new, name)
+        for p, g, x in zip(*map(jax.tree.leaves, (*ref.to64((old.params, grads[name])), got.params)), strict=True):
+            np.testing.assert_allclose(x, ref.adam(p, g, 0 * p, 0 * p, 1, rate), atol=1e-2 * rate)
+    averaged = jax.tree.map(lambda t, c: 0.995 * t + 0.005 * c, started.critic.target, new.critic.params)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), new.critic.target, averaged)
 
 
 def test_the_frozen_policy_stays_and_actions_are_bounded(started, ref, spec, make_batch):

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fastrl.experiments import advice, evidence
+from fastrl.experiments import advice, evidence, reproduce
 from fastrl.experiments.measurements import Critic, Measurements
 
 ROOT = Path(__file__).parents[2]
@@ -125,3 +125,9 @@ def test_every_number_of_the_evidence_stands_in_its_source(entry):
     numbers = re.findall(r"[−\d][\d,.]*\d", entry.found.removeprefix(evidence.MAZE))
     assert all(number in text for number in numbers if len(number) > 2), numbers
     assert entry.compares or entry.about != "warm-up" or "no run without" in entry.found
+
+
+def test_the_figures_that_would_decide_exist():
+    for words in advice.FIGURES.values():
+        paper, _, number = words.split()
+        assert reproduce.select(paper, [number])

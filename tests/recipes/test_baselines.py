@@ -1,5 +1,6 @@
 """What each phase of AWAC, PEX, SO2 and JSRL changes and leaves, what crosses the switch, and the papers' defaults."""
 
+import jax
 import numpy as np
 import pytest
 
@@ -79,6 +80,16 @@ def test_pex_freezes_the_offline_policy_and_begins_a_new_one(walked):
     assert not same(offline["actor.params"], online["actor.params"])
     for part in ("critic.params", "critic.target", "critic.opt", "value.params", "value.opt"):
         assert same(offline[part], online[part]), part
+    assert not any(leaf.any() for leaf in online["actor.opt"].values())  # the optimiser of the new one starts anew
+
+
+@pytest.mark.parametrize("recipe", ["pex", "so2"])
+def test_an_agent_of_the_same_method_goes_on_with_all_it_has(recipe, plan_of):
+    phase = plan_of(recipe).phases[1]
+    shapes = jax.eval_shape(phase.config.build(phase.spec).init, jax.random.key(0))
+    fresh, before = (jax.tree.map(lambda x, n=n: np.full((2, *x.shape), n, x.dtype), shapes) for n in (1, 2))
+    jax.tree.map(np.testing.assert_array_equal, phase.entry(fresh, before), before)
+    assert phase.entry(fresh, None) is fresh
 
 
 def test_awac_puts_the_data_into_the_ring_and_so2_goes_on_with_everything(walked, plan_of):
@@ -97,7 +108,10 @@ def test_awac_puts_the_data_into_the_ring_and_so2_goes_on_with_everything(walked
         ("awac", "hopper", "locomotion", {"advantage_temperature": 0.33, "utd": 1}),
         ("awac", "halfcheetah", "locomotion", {"advantage_temperature": 1.0}),
         ("awac", "antmaze-umaze", "antmaze", {"advantage_temperature": 0.1}),
-        ("pex", "hopper", "locomotion", {"expectile": 0.7, "inverse_temperature": 10.0, "tanh_mean": True}),
+        (
+            *("pex", "hopper", "locomotion"),
+            {"expectile": 0.7, "inverse_temperature": 10.0, "tanh_mean": True, "min_log_std": -5.0},
+        ),
         ("pex", "antmaze-umaze", "antmaze", {"expectile": 0.9}),
         ("so2", "hopper", "locomotion", {"num_critics": 10, "subset_size": 2, "target_noise": 0.3, "noise_limit": 0.6}),
         ("so2", "antmaze-umaze", "antmaze", {"subset_size": 1, "backup": "max_actions"}),
@@ -112,3 +126,9 @@ def test_the_papers_defaults(recipe, env, domain, expected):
     assert {name: getattr(found, name) for name in expected} == expected
     if recipe == "pex":
         assert (phases[-1].offline_ratio, phases[1].steps) == (0.5, 5_000)
+        same_before = ("expectile", "inverse_temperature", "tanh_mean", "actor_hidden", "critic_hidden", "num_critics")
+        assert all(getattr(phases[0].config, name) == getattr(found, name) for name in same_before)
+    if recipe in ("awac", "pex") and domain == "antmaze":  # their temperatures are for r - 1
+        assert (options.reward_scale, options.reward_bias) == (1.0, -1.0)
+    else:
+        assert options.reward_scale is None
