@@ -16,7 +16,9 @@ random and expert: the mean of so many episodes [95 % interval] of uniform actio
 in mazes the share of successes; D4RL's: d4rl/infos.py. fastrl scores ENV says who the expert is.
 A score is 100 (R - random) / (expert - random). Reports show D4RL's where it compares, else ours. Of D4RL's v2 tasks,
 halfcheetah is the same in every version up to v5; hopper-v5 pays 1 less in the last step of a fall (0.03 points);
-walker2d and ant compare as version=v4 alone; AntMaze's D4RL score is the success in percent, on D4RL's physics.
+walker2d and ant compare as version=v4 alone; AntMaze's D4RL score is the success in percent, on D4RL's physics, in
+the mazes that are not listed too.
+D4RL's random returns of hopper and ant are not what uniform actions earn today, in C MuJoCo either: its 0 lies lower.
 Not comparable with D4RL: PointMaze (not maze2d's task), brax's tasks, and the returns of Kitchen and Adroit here.
 A policy's score compares with published ones where its data were D4RL's own, which a file's name does not prove."""
 
@@ -44,15 +46,15 @@ def main(words: Sequence[str], prepare: Callable[[], None]) -> int:
 
     known = references.table()
     task = None if found.env is None else references.measured_as(found.env)
-    if task is not None and task not in known:
+    if task is not None and task not in known and d4rl(task) is None:
         raise unknown("task with reference scores", found.env, known, f"there are {', '.join(known)}")
-    chosen = {name: known[name] for name in known if task in (None, name)}
+    chosen = [task] if task else list(known)
     if found.measure:
         return _measured(chosen, found.episodes or 100, found.json)
     if found.json:
-        print("\n".join(json.dumps(row(one)) for one in chosen.values()))
+        print("\n".join(json.dumps(row(name, known.get(name))) for name in chosen))
     else:
-        print(listing(chosen) if task is None else entry(chosen[task]))
+        print(listing(known) if task is None else entry(task, known.get(task)))
     return 0
 
 
@@ -69,10 +71,13 @@ def listing(chosen: Mapping[str, "Reference"]) -> str:
     return f"{aligned(head, rows)}\n\n{NOTES}"
 
 
-def entry(one: "Reference") -> str:
+def entry(name: str, one: "Reference | None") -> str:
     """One task in full."""
     from fastrl.data import scores
 
+    if one is None:
+        ends = " and ".join(map(number, d4rl(name) or ()))
+        return f"{name}\n  D4RL's      {ends}\n  in reports  {column(name)}\n  measured    not here (--measure)"
     reason = scores.OTHERWISE.get((one.env, one.version))
     ends = " and ".join(map(number, d4rl(one.env) or ())) or "none"
     lines = {
@@ -86,9 +91,9 @@ def entry(one: "Reference") -> str:
     return "\n".join([title, *(f"  {key:10}  {value}" for key, value in lines.items())])
 
 
-def row(one: "Reference") -> dict[str, Any]:
+def row(name: str, one: "Reference | None") -> dict[str, Any]:
     """A task for `--json`."""
-    return {**dataclasses.asdict(one), "d4rl": d4rl(one.env), "reports": column(one.env)}
+    return {"env": name, **(dataclasses.asdict(one) if one else {}), "d4rl": d4rl(name), "reports": column(name)}
 
 
 def d4rl(env: str) -> tuple[float, float] | None:
@@ -107,21 +112,22 @@ def column(env: str) -> str:
     return found.name
 
 
-def _measured(chosen: Mapping[str, "Reference"], episodes: int, as_json: bool) -> int:
+def _measured(chosen: Sequence[str], episodes: int, as_json: bool) -> int:
     """Measures tasks, one after another: each is printed as soon as it is known."""
     from fastrl.cli.datasets import to_stderr
     from fastrl.collect import references
+    from fastrl.data.references import table
 
-    for name, known in chosen.items():
+    for name in chosen:
         to_stderr(f"measuring {name}: {episodes} episodes of a random and of an expert policy")
         now = references.measure(name, episodes)
         if as_json:
-            print(json.dumps(row(now)), flush=True)
+            print(json.dumps(row(name, now)), flush=True)
             continue
         for end in ("random", "expert"):
-            before, after = getattr(known, end), getattr(now, end)
-            line = f"{name} {end}: {shown(after)} now, {shown(before)} in the package ({before.episodes} episodes)"
-            print(line, flush=True)
+            before, after = getattr(table().get(name), end, None), getattr(now, end)
+            there = f"{shown(before)} in the package ({before.episodes} episodes)" if before else "none in the package"
+            print(f"{name} {end}: {shown(after)} now, {there}", flush=True)
     return 0
 
 

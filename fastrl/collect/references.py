@@ -20,7 +20,10 @@ from fastrl.runs import manifest
 from fastrl.types import Algorithm, Environment, Key, Spec, Step, UserError
 
 EPISODES = 100
-LAYOUTS = ("umaze", "medium", "large")
+MAZES = (
+    *("pointmaze-umaze", "pointmaze-medium", "pointmaze-large"),
+    *("antmaze-umaze", "antmaze-medium-play", "antmaze-large-play", "antmaze-ultra-play"),
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,8 +51,7 @@ class Open:
 
 def names() -> list[str]:
     """The tasks that have an expert."""
-    mazes = [f"{kind}-{layout}" for kind in ("pointmaze", "antmaze") for layout in LAYOUTS]
-    return [*(name for name in levels.names() if name != "ant-walk"), *mazes]
+    return [*(name for name in levels.names() if name != "ant-walk"), *MAZES]
 
 
 def measure(name: str, episodes: int = EPISODES, seed: int = 0) -> Reference:

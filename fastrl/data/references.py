@@ -83,7 +83,10 @@ def scale(env: str, options: Mapping[str, Any]) -> Scale | None:
 
 def measured_as(env: str) -> str:
     """The name under which a task is in the table: the kinds of an AntMaze differ in their data alone."""
-    return "-".join(env.split("-")[:2]) if env.startswith("antmaze-") else env
+    if not env.startswith("antmaze-"):
+        return env
+    maze, layout, *_ = env.split("-")
+    return f"{maze}-{layout}" if layout == "umaze" else f"{maze}-{layout}-play"
 
 
 def measured(values: np.ndarray, who: str, shares: bool) -> Measured:

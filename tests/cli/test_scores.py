@@ -33,6 +33,13 @@ def test_one_task_in_full_and_as_json(capsys):
     assert row["env"] == "antmaze-umaze" and row["d4rl"] == [0.0, 1.0] and row["reports"] == "D4RL score"
 
 
+def test_a_maze_that_was_not_measured_has_d4rls_references(capsys):
+    assert cli.main(["scores", "antmaze-ultra-diverse"]) == 0
+    assert "D4RL's      0.000 and 1.000" in capsys.readouterr().out
+    assert cli.main(["scores", "antmaze-ultra-diverse", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["d4rl"] == [0.0, 1.0]
+
+
 def test_measuring_shows_the_new_number_beside_the_packages(capsys, monkeypatch):
     known = references.table()["pointmaze-large"]
     monkeypatch.setattr(measuring, "measure", lambda name, episodes: known)
