@@ -9,6 +9,7 @@ from typing import Any
 
 import chex
 import jax
+import jax.numpy as jnp
 
 from fastrl.algorithms import group, losses, parts, rows, step
 from fastrl.algorithms.group import Group
@@ -29,8 +30,8 @@ class AWACState:
 
 
 def awac(config: AWAC, spec: Spec) -> Algorithm:
-    """AWAC of SAC's tanh-Gaussian for this environment."""
-    net = parts.networks(config, spec)
+    """AWAC for this environment, of SAC's tanh-Gaussian or a plain one."""
+    net = networks(config, spec)
     optimisers = parts.actor_critic_optimisers(config)
 
     def init(key: Key) -> AWACState:
@@ -51,11 +52,21 @@ def awac(config: AWAC, spec: Spec) -> Algorithm:
     return Algorithm(init, act, step.each(update), views=parts.views(net))
 
 
+def networks(config: AWAC, spec: Spec) -> Networks:
+    """The policy and the critics."""
+    return parts.networks(config, spec, squash=config.squash, tanh_mean=config.tanh_mean)
+
+
+def own_action(net: Networks, actor: Params, obs: jax.Array, noise: jax.Array) -> jax.Array:
+    """Samples [B, A] of the policy as the environment plays them: those of a plain Gaussian are clipped."""
+    return jnp.clip(net.actor(actor, obs).sample(noise), -1.0, 1.0)
+
+
 def critic_loss(config: AWAC, net: Networks) -> Gradients:
     """The TD error of all critics: `y = r + g (1 - d) min_i psi_i(s', a')`, a' ~ pi(s')."""
 
     def prepare(state: AWACState, batch: Transition, key: Key, clock: Clock) -> Any:
-        action = net.actor(state.actor.params, batch.next_obs).sample(jax.random.normal(key, batch.action.shape))
+        action = own_action(net, state.actor.params, batch.next_obs, jax.random.normal(key, batch.action.shape))
         value = net.critic.q(state.critic.target, batch.next_obs, action).min(0)
         return batch.obs, batch.action, losses.bellman_target(batch.reward, batch.mask, value, config.discount)
 
@@ -67,7 +78,7 @@ def actor_loss(config: AWAC, net: Networks) -> Gradients:
 
     def advantage(state: AWACState, xs: Any) -> jax.Array:
         batch, noise = xs
-        own = net.actor(state.actor.params, batch.obs).sample(noise)
+        own = own_action(net, state.actor.params, batch.obs, noise)
         q, base = (net.critic.q(state.critic.params, batch.obs, action).min(0) for action in (batch.action, own))
         chex.assert_rank(q, 1)
         chex.assert_equal_shape([q, base])

@@ -94,6 +94,7 @@ def critics(critic: "Critic | str") -> list[str]:
     if isinstance(critic, str):
         return [f"critic: {critic}; it cannot be judged"]
     returns = f"{critic.data_return:.3g} (standard deviation {critic.spread:.3g})"
+    returns += "; who never succeeds is taken to fail for ever, as in Cal-QL" if critic.endless else ""
     lines = [f"critic on the data: Q {spanned(critic.data_q, '.3g')} where the returns are {returns}"]
     if critic.own_error.size:
         returns = spanned(critic.own_return, ".3g")

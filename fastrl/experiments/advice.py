@@ -90,21 +90,22 @@ def method(measured: Measurements) -> Advice:
     basis = (line, *found.basis)
     if found.says != NOTHING or apart >= -OFF:
         return dataclasses.replace(found, basis=basis)
-    reason = "Q is pessimistic on the data, which is OCR-CFT's reason to fit it anew (o2sac, o2td3)"
+    low = "by pessimism or for want of updates"
+    reason = f"Q is far too low on the data, {low}, which is OCR-CFT's reason to fit it anew (o2sac, o2td3)"
     return Advice("method", f"{NOTHING}; {reason}", basis)
 
 
 def by_evidence(about: About, measured: Measurements) -> Advice:
-    """What runs on this very environment favour, from agents at least as good as the weakest of theirs."""
+    """What runs on this very environment favour, from agents of their kind and as good as the weakest of theirs."""
     entries = evidence.on(about, measured.env)
     lines = tuple(map(quoted, entries))
     for entry in entries:
-        if entry.favours and measured.mode.mean() >= entry.start:
+        if not entry.favours or (entry.algorithms and measured.algorithm not in entry.algorithms):
+            continue
+        if measured.mode.mean() >= entry.start:
             return Advice(about, entry.favours, lines if entry.compares else (*lines, untested(about)))
-        if entry.favours:
-            lines += (
-                f"measured now: {measured.mode.mean():.2f} at the switch, below the {entry.start:.2f} of those runs",
-            )
+        low = f"measured now: {measured.mode.mean():.2f} at the switch, below the {entry.start:.2f} of those runs"
+        lines += (low,)
     compared = any(entry.compares for entry in entries)
     return Advice(about, NOTHING, lines if compared else (*lines, untested(about)))
 
@@ -128,6 +129,5 @@ def quoted(entry: Evidence) -> str:
 
 def untested(about: str) -> str:
     """Where a comparison is to be had."""
-    return (
-        f"not tested here: no committed run compares them on this task (fastrl reproduce {FIGURES[about]} has its own)"
-    )
+    found = "not tested here: no committed run compares them on this task"
+    return f"{found}; fastrl reproduce {FIGURES[about]} would, on tasks of its own"

@@ -19,6 +19,7 @@ class Evidence:
     source: str  # a file of the repository
     compares: bool  # whether the choice was put to the test, with and without
     favours: str = ""  # what it speaks for; empty where it does not choose
+    algorithms: tuple[str, ...] = ()  # of the agents that `favours` is said of; empty: any
     start: float = 0.0  # return at the switch (success where sparse) of the weakest agents that it was found with
 
 
@@ -71,6 +72,7 @@ EVIDENCE: tuple[Evidence, ...] = (
         CLAIMS,
         compares=True,
         favours="keeping data for IQL (--retention mixed --offline-ratio 0.5)",
+        algorithms=("iql",),
         start=0.2,
     ),
     Evidence(

@@ -47,6 +47,7 @@ class Critic:
     own_error: np.ndarray  # [episodes of all seeds], mean of Q minus return in each, where it is known
     data_td: np.ndarray  # [S], mean squared TD error
     own_td: np.ndarray  # [S]
+    endless: bool = False  # episodes without a success count as failing for ever, as in Cal-QL
 
 
 @dataclasses.dataclass(frozen=True)
@@ -198,7 +199,8 @@ def critic(agent: Agent, data: Dataset, own: list[list[Path]]) -> Critic | str:
         episode = np.repeat(np.arange(len(paths)), [len(path.reward) for path in paths])[mine.known]
         errors += [float((np.asarray(q) - mine.returns)[episode == n].mean()) for n in np.unique(episode)]
     numbers = {name: np.asarray(values, np.float64) for name, values in found.items()}
-    return Critic(**numbers, data_return=float(rows.returns.mean()), spread=rows.spread, own_error=np.array(errors))
+    numbers |= {"own_error": np.array(errors)}
+    return Critic(**numbers, data_return=float(rows.returns.mean()), spread=rows.spread, endless=failure is not None)
 
 
 class _Rows(NamedTuple):

@@ -22,6 +22,10 @@ class AWAC(ActorCritic):
     )
     advantage_temperature: float = option(1.0, "lambda, the temperature of the advantage weights")
     max_weight: float = option(100.0, "advantage weights are clipped at this")
+    squash: bool = option(
+        True, "tanh-Gaussian policy, from which WSRL can start; else a plain Gaussian (released code)"
+    )
+    tanh_mean: bool = option(False, "the tanh of a plain Gaussian's mean (jaxrl)")
 
 
 @dataclasses.dataclass(frozen=True)

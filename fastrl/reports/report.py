@@ -216,7 +216,7 @@ def _references(run: Results) -> str:
     if run.scale is None:
         return ""
     low, high = (_number(run, end) for end in (run.scale.low, run.scale.high))
-    ends = f"{run.scale.name}: 0 is a {run.quantity} of {low}, 100 one of {high}"
+    ends = f"{run.scale.name[0].upper()}{run.scale.name[1:]}: 0 is a {run.quantity} of {low}, 100 one of {high}"
     if run.scale.name.startswith("D4RL"):
         return f"{ends}, D4RL's references; it compares with published scores where the data were D4RL's own."
     return f"{ends}, measured here (`fastrl scores {run.config['env']}`); it compares with no score of D4RL."

@@ -184,7 +184,7 @@ def test_a_score_stands_beside_the_return_where_it_compares(tmp_path, env, optio
     assert f"95 % interval | {name} |" in text and f", {name} |" in report.table([folder])
     (row,) = (line for line in text.splitlines() if line.startswith("| final |"))
     assert f"| {100 * (final - low) / (high - low):.1f} [" in row
-    assert (f"{name}: 0 is a return of" in text) and ("no score of D4RL" in text) == (name != "D4RL score")
+    assert "score: 0 is a return of" in text and ("no score of D4RL" in text) == (name != "D4RL score")
 
 
 def test_success_in_antmaze_is_d4rls_score(tmp_path):
