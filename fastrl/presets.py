@@ -102,6 +102,7 @@ DOMAINS: dict[str, Domain] = {
             "roll_in_steps": 2_000,
         },
         algorithms={
+            "pex": {"expectile": 0.9, "inverse_temperature": 1.0, "choice_temperature": 1.0},  # of rewards times 10
             "odt": {
                 "token_width": 64,
                 "layers": 2,

@@ -30,7 +30,7 @@ class AWACState:
 
 
 def awac(config: AWAC, spec: Spec) -> Algorithm:
-    """AWAC for this environment, of SAC's tanh-Gaussian or a plain one."""
+    """AWAC for this environment."""
     net = networks(config, spec)
     optimisers = parts.actor_critic_optimisers(config)
 
@@ -53,7 +53,7 @@ def awac(config: AWAC, spec: Spec) -> Algorithm:
 
 
 def networks(config: AWAC, spec: Spec) -> Networks:
-    """The policy and the critics."""
+    """A plain Gaussian, or with `squash` SAC's tanh-Gaussian, and the critics."""
     return parts.networks(config, spec, squash=config.squash, tanh_mean=config.tanh_mean)
 
 

@@ -17,14 +17,15 @@ class AWAC(ActorCritic):
     num_critics: int = option(2, "critics in the ensemble")
     layer_norm: bool = option(False, "LayerNorm after every hidden layer of actor and critic")
     actor_lr: float = option(3e-4, "Adam learning rate of the actor")
+    std: Literal["exp", "softplus", "uniform", "fixed"] = option(
+        "uniform", "std of the policy: a head (exp, softplus), state-independent (uniform), or fixed"
+    )
     weighting: Literal["clip", "softmax"] = option(
         "clip", "weights of the rows: exp(A / lambda) up to max_weight, or a softmax of it over the batch"
     )
     advantage_temperature: float = option(1.0, "lambda, the temperature of the advantage weights")
     max_weight: float = option(100.0, "advantage weights are clipped at this")
-    squash: bool = option(
-        True, "tanh-Gaussian policy, from which WSRL can start; else a plain Gaussian (released code)"
-    )
+    squash: bool = option(False, "tanh-Gaussian policy; WSRL from AWAC needs it, AWAC's own is a plain Gaussian")
     tanh_mean: bool = option(False, "the tanh of a plain Gaussian's mean (jaxrl)")
 
 

@@ -106,13 +106,14 @@ def test_awac_puts_the_data_into_the_ring_and_so2_goes_on_with_everything(walked
     ("recipe", "env", "domain", "expected"),
     [
         ("awac", "hopper", "locomotion", {"advantage_temperature": 0.33, "utd": 1}),
-        ("awac", "halfcheetah", "locomotion", {"advantage_temperature": 1.0}),
+        ("awac", "halfcheetah", "locomotion", {"advantage_temperature": 1.0, "squash": False, "std": "uniform"}),
         ("awac", "antmaze-umaze", "antmaze", {"advantage_temperature": 0.1}),
         (
             *("pex", "hopper", "locomotion"),
             {"expectile": 0.7, "inverse_temperature": 10.0, "tanh_mean": True, "min_log_std": -5.0},
         ),
-        ("pex", "antmaze-umaze", "antmaze", {"expectile": 0.9}),
+        ("pex", "antmaze-umaze", "antmaze", {"expectile": 0.9, "choice_temperature": 10.0}),
+        ("pex", "pointmaze-umaze", "pointmaze", {"expectile": 0.9, "choice_temperature": 1.0}),
         ("so2", "hopper", "locomotion", {"num_critics": 10, "subset_size": 2, "target_noise": 0.3, "noise_limit": 0.6}),
         ("so2", "antmaze-umaze", "antmaze", {"subset_size": 1, "backup": "max_actions"}),
         ("jsrl", "antmaze-umaze", "antmaze", {"subset_size": 1, "backup": "max_actions", "roll_in": 0.5}),
@@ -125,7 +126,8 @@ def test_the_papers_defaults(recipe, env, domain, expected):
     found = phases[-1].config
     assert {name: getattr(found, name) for name in expected} == expected
     if recipe == "pex":
-        assert (phases[-1].offline_ratio, phases[1].steps) == (0.5, 5_000)
+        assert (phases[-1].offline_ratio, phases[1].steps) == (0.5, presets.warmup(known))
+        assert presets.warmup(known) == (1_000 if domain == "pointmaze" else 5_000)
         same_before = ("expectile", "inverse_temperature", "tanh_mean", "actor_hidden", "critic_hidden", "num_critics")
         assert all(getattr(phases[0].config, name) == getattr(found, name) for name in same_before)
     if recipe in ("awac", "pex") and domain == "antmaze":  # their temperatures are for r - 1

@@ -1,5 +1,6 @@
 """Every recipe runs from start to end, and one that was killed in its last phase goes on to the same bits."""
 
+import dataclasses
 import io
 import shutil
 
@@ -34,7 +35,9 @@ def finished(plan, path, copy_at=None):
 
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_a_killed_run_ends_in_the_bits_of_one_that_was_not(recipe, plan_of, leaves_of, tmp_path):
-    plan = plan_of(recipe, probe_every=10, chunk=10)
+    plan = plan_of(recipe, chunk=10)
+    if plan.phases[-1].algorithm().judge is None:
+        plan = dataclasses.replace(plan, env=None)  # nothing is evaluated: half of what has to be compiled
     last = len(plan.phases) - 1
     middle = plan.iterations(plan.phases[last]) // 2
     whole = finished(plan, tmp_path / "whole", (last, middle))
@@ -43,4 +46,4 @@ def test_a_killed_run_ends_in_the_bits_of_one_that_was_not(recipe, plan_of, leav
     assert one.keys() == other.keys()
     assert [path for path in one if not np.array_equal(one[path], other[path], equal_nan=True)] == []
     assert repr(whole.rows) == repr(resumed.rows)
-    assert {row["kind"] for row in whole.rows} >= {"train", "eval"}
+    assert {row["phase"] for row in whole.rows if row["kind"] == "train"} == {phase.name for phase in plan.phases}
