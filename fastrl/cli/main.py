@@ -82,7 +82,7 @@ def recipes(words: Sequence[str]) -> int:
     parser.add_argument("--env", default="hopper", metavar="NAME", help="for this environment (default: hopper)")
     found = parser.parse(words)
     if found.recipe is None:
-        rows = [f"{name:6} {row.meaning} ({row.paper}): {row.phases}" for name, row in RECIPES.items()]
+        rows = [f"{name:9} {row.meaning} ({row.paper}): {row.phases}" for name, row in RECIPES.items()]
         print("\n".join([*rows, "fastrl recipes NAME shows the phases with every default"]))
         return 0
     prepare()

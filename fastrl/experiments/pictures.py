@@ -105,7 +105,7 @@ def words(canvas: Canvas, figure: Figure, known: Known, size: tuple[float, float
     seeds = sorted({quantities.seeds(rows) for _, _, logs in known.values() for rows in logs.values()})
     count = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
     canvas.text(0.75 / width, 1 - 0.38 / height, figure.title, fontsize=15, fontweight="bold", color=INK)
-    text = f"mean of {count} seeds, band: 95 % interval; all arms of a task start from the same agents"
+    text = f"mean of {count} seeds, band: 95 % interval"
     canvas.text(0.75 / width, 1 - 0.62 / height, text, fontsize=10, color=GREY)
 
 

@@ -60,7 +60,7 @@ def select(paper: str, numbers: Sequence[str]) -> list[Figure]:
     by_number = {figure.number: figure for figure in known}
     for number in numbers:
         if number not in by_number:
-            raise unknown(f"figure of {paper}", number, by_number, "fastrl reproduce --help lists them")
+            raise unknown(f"figure of {paper}", number, by_number, f"fastrl reproduce {paper} --list shows them")
     return [by_number[number] for number in numbers] or list(known)
 
 
