@@ -1,12 +1,29 @@
 """Value alignment: what re-fitted critics are moved to, so that a frozen policy's mode is best in their eyes.
 
 The target critics are those at the end of the policy's evaluation and stay as they are: no reward, no bootstrapping.
-These are functions of arrays; none stops a gradient, as its caller differentiates in the online critics alone.
+What follows `together` are functions of arrays; none stops a gradient, as its caller differentiates in the online
+critics alone.
 """
+
+from typing import Any
 
 import chex
 import jax
 import jax.numpy as jnp
+
+from fastrl.algorithms import step
+from fastrl.algorithms.step import Gradients, Step
+
+
+def together(config: Any, optimisers: dict[str, Any], critic: Gradients | None, actor: Gradients) -> Step:
+    """Actor and critics at the same old parameters; the target critics move only where the critics follow by TD.
+
+    None for the critics leaves them as they were re-evaluated: what OCR-CFT compares alignment with, as following is.
+    """
+    if critic is None:
+        return step.together(optimisers, actor)
+    moves: Any = {"tau": config.tau, "targets": ("critic",)} if config.alignment == "followed" else {}
+    return step.together(optimisers, critic, actor, **moves)
 
 
 def entropy_anchor(

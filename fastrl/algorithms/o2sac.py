@@ -71,16 +71,9 @@ def reevaluate(config: O2SAC, net: Networks, optimisers: dict[str, Any]) -> step
 
 
 def align(config: O2SAC, net: Networks, optimisers: dict[str, Any]) -> step.Step:
-    """Actor and critics together; targets and temperature stay.
-
-    What the paper compares it with: the critic fixed as it was, or following the policy by TD with its target.
-    """
-    if config.alignment == "fixed":
-        return step.together(optimisers, actor_loss(config, net))
-    if config.alignment == "followed":
-        losses_of = (critic_loss(config, net), actor_loss(config, net))
-        return step.together(optimisers, *losses_of, tau=config.tau, targets=("critic",))
-    return step.together(optimisers, alignment_loss(config, net), actor_loss(config, net))
+    """Actor and critics together; targets and temperature stay."""
+    critics = {"aligned": alignment_loss(config, net), "followed": critic_loss(config, net)}
+    return alignment.together(config, optimisers, critics.get(config.alignment), actor_loss(config, net))
 
 
 def finetune(config: O2SAC, net: Networks, optimisers: dict[str, Any]) -> step.Step:

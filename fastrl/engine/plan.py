@@ -31,9 +31,7 @@ class Plan:
     capacity: int  # rows of the ring of each seed
     eval_every: int  # steps
     eval_episodes: int
-    eval_switch: (
-        int | None
-    )  # steps between evaluations in the first tenth of the steps that learn online, where it is another
+    eval_switch: int | None  # as eval_every, in the first tenth of the steps that learn online; None: the same
     probe_every: int  # steps between diagnostics; 0: none
     eval_sampled: bool  # whether the policy's samples are played too
     chunk: int

@@ -141,17 +141,9 @@ class Builder:
         learning = tuple(field.name for field in dataclasses.fields(config) if field.name != "exploration_noise")
         options, idle = self.options, self.of_phase(config, "warmup", without=learning)  # it plays, and learns nothing
         config = self.of_phase(config, "finetune")
-        asked = warmup if options.warmup is None else options.warmup
-        if options.warmup_by == "dataset":
-            if fill is not None or self.warmups:
-                raise UserError(
-                    "--warmup-by dataset: the ring starts with other rows, or the warm-up is swept; leave it"
-                )
-            fill, asked = fills.some(asked), 0
-        elif options.warmup_by is not None:
-            behaviour = WARMUP_BY[options.warmup_by]
-        filled = fill is not None
-        waits = tuple(self.first_update(config, each, ratio, filled, minibatches) for each in self.warmups or (asked,))
+        asked, fill, behaviour = self._warmed_by(warmup, fill, behaviour)
+        needed = lambda each: self.first_update(config, each, ratio, fill is not None, minibatches)
+        waits = tuple(needed(each) for each in self.warmups or (asked,))
         first = min(waits)
         frozen = math.ceil((options.freeze_actor or 0) / options.num_envs) * options.num_envs
         steps = (options.steps or 0) - first - frozen
@@ -188,6 +180,18 @@ class Builder:
         if frozen:
             phases[1:1] = [dataclasses.replace(learn, name="critics", config=critics_alone(config), steps=frozen)]
         return phases
+
+    def _warmed_by(self, warmup: int, fill: Fill | None, behaviour: Behaviour) -> tuple[int, Fill | None, Behaviour]:
+        """The warm-up's steps, what the ring starts with, and what acts, after `--warmup` and `--warmup-by`."""
+        options = self.options
+        asked = warmup if options.warmup is None else options.warmup
+        if options.warmup_by == "dataset":
+            if fill is not None or self.warmups:
+                raise UserError(
+                    "--warmup-by dataset: the ring starts with other rows, or the warm-up is swept; leave it"
+                )
+            return 0, fills.some(asked), behaviour
+        return asked, fill, behaviour if options.warmup_by is None else WARMUP_BY[options.warmup_by]
 
     def _annealed(self, ratio: float) -> tuple[float, int] | None:
         """The share of offline rows at the end, and the steps until then, where the user asks for one that moves."""

@@ -1,7 +1,7 @@
 """From what was asked for to a plan: what can be wrong is found here, before anything is traced or written."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -206,10 +206,7 @@ def _plan(
         discount=phases[0].config.discount if phases else 0.99,
         num_envs=options.num_envs,
     )
-    for option in builder.overrides:
-        if (name := option.partition(".")[2]) in sweep:
-            raise UserError(f"--sweep {name} and --{option.replace('_', '-')}: give one of the two")
-    points = _points(sweep, phases)
+    points = _points(sweep, phases, builder.overrides)
     return Plan(
         phases=tuple(phase for phase in phases if phase.steps > 0),
         task=task,
@@ -232,8 +229,11 @@ def _plan(
     )
 
 
-def _points(grid: sweeps.Grid, phases: Sequence[Phase]) -> list[dict[str, float]]:
+def _points(grid: sweeps.Grid, phases: Sequence[Phase], overrides: Mapping[str, Any]) -> list[dict[str, float]]:
     """The numbers of each point; a warm-up stands for the steps before its first update."""
+    for option in overrides:
+        if (name := option.partition(".")[2]) in grid:
+            raise UserError(f"--sweep {name} and --{option.replace('_', '-')}: give one of the two")
     for name in grid:
         if not sweeps.in_one_run(name, phases):
             raise UserError(f"--sweep {name}: rows of one run cannot differ in it; fastrl.sweep runs one after another")

@@ -96,3 +96,25 @@ def test_a_share_that_moves_takes_its_rows_from_the_clock_of_the_run(plan_of, ex
     plan = plan_of("wsrl", offline_ratio=0.5, offline_ratio_end=0.0, offline_ratio_steps=30)
     assert plan.dataset is not None and plan.phases[-1].draw.annealed == (0.0, 30)
     assert np.isfinite(execute(plan).rows[-1]["return"]).all()
+
+
+@pytest.mark.parametrize("recipe", ["o2sac", "o2td3"])
+@pytest.mark.parametrize(
+    ("alignment", "moving"),
+    [("aligned", {"actor", "critic"}), ("fixed", {"actor"}), ("followed", {"actor", "critic", "critic's target"})],
+)
+def test_what_moves_while_the_policy_is_aligned(plan_of, driver_of, leaves_of, recipe, alignment, moving):
+    driver, carry = driver_of(plan_of(recipe, alignment=alignment, pretrain_steps=10)), None
+    for number in range(2):
+        carry = driver._phase(number, driver._enter(number, carry))
+    carry = driver._enter(2, carry)
+    before = leaves_of(carry)
+    after = leaves_of(driver._phase(2, carry))
+    parts = {"actor": "inner.actor.params", "critic": "inner.critic.params", "critic's target": "inner.critic.target"}
+    plain = {name: part.removeprefix("inner.") for name, part in parts.items()}
+    found = {
+        name
+        for name in parts
+        if any(not same(agent_of(before, part), agent_of(after, part)) for part in (parts[name], plain[name]))
+    }
+    assert found == moving
