@@ -17,7 +17,7 @@ from fastrl.engine.phase import Phase, keep
 from fastrl.engine.plan import WARMUP, Plan
 from fastrl.engine.rollout import Task
 from fastrl.envs.wrappers import Rescale, Vector
-from fastrl.methods import Referenced
+from fastrl.methods import Referenced, name_of
 from fastrl.networks import normalise
 from fastrl.planning import checks, contract
 from fastrl.planning import sweep as sweeps
@@ -85,6 +85,11 @@ def entered(builder: Builder, phases: list[Phase], start: Agent) -> list[Phase]:
     first = phases[0] if phases else None
     if first is None:
         return phases
+    if not isinstance(first.config, Referenced) and distillation.misread(first.config, builder.spec, start):
+        raise UserError(
+            f"the agent's policy ({name_of(start.config)}) has another form than {name_of(first.config)}'s, which "
+            "would read its parameters otherwise: pre-train it with the same --squash and --tanh-mean, or that recipe"
+        )
     if first.entry is keep:
         return [dataclasses.replace(first, entry=ocr_cft.whole_entry(first.config)), *phases[1:]]
     if not isinstance(first.config, Referenced):

@@ -54,6 +54,21 @@ def alike(config: Any, spec: Spec, start: Agent) -> bool:
     return True
 
 
+def misread(config: Any, spec: Spec, start: Agent) -> bool:
+    """Whether an actor of `config` would play other modes with the agent's own parameters, whose shapes fit it."""
+    ours, theirs = config.build(spec), start.config.build(spec)
+    state = start.state.inner if isinstance(start.state, Normalised) else start.state
+    if ours.views is None or theirs.views is None or not hasattr(state, "actor"):
+        return False
+    state = jax.tree.map(lambda x: x[0], state)
+    fresh = jax.eval_shape(ours.init, jax.random.key(0))
+    if not transfer.fits(fresh.actor.params, jax.eval_shape(lambda: state.actor.params)):
+        return False  # the entry says which shapes differ
+    obs = 1e3 * jax.random.normal(jax.random.key(1), (4, spec.obs_size))  # far out, where a tanh is no line
+    mine, known = (view.policy(state, obs).mode() for view in (ours.views, theirs.views))
+    return not np.allclose(mine, known, rtol=1e-4, atol=1e-5)
+
+
 def from_teacher(fresh: State, previous: State | None) -> State:
     """A fresh student of the previous agent."""
     return fresh if previous is None else dataclasses.replace(fresh, teacher=previous)

@@ -1,5 +1,6 @@
 import dataclasses
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from fastrl import envs
 from fastrl.agent import Agent
 from fastrl.data.datasets import Dataset
-from fastrl.methods import SAC, CalQL
+from fastrl.methods import IQL, SAC, CalQL
 from fastrl.planning import plan as plans
 from fastrl.planning import request as requests
 from fastrl.recipes import names
@@ -156,3 +157,26 @@ def test_a_simulator_may_be_given_more_time_on_resume():
         for given in ({"g": 9.0}, {"g": 9.0, "timeout": 5.0})
     ]
     assert found == [{"g": 9.0}] * 2
+
+
+@pytest.mark.parametrize(
+    ("recipe", "options", "misread"),
+    [
+        ("pex", {}, True),
+        ("pex", {"tanh_mean": True}, False),
+        ("iql", {}, False),
+        ("wsrl", {"std": "exp"}, True),
+        ("wsrl", {"std": "exp", "squash": True}, False),
+    ],
+)
+def test_an_agent_whose_policy_would_be_read_otherwise_is_refused(plan_of, recipe, options, misread):
+    """A mean with a tanh and one without have parameters of the same shapes."""
+    spec = envs.make("probe-truncation").spec
+    config = IQL(actor_hidden=(8,), critic_hidden=(8,), layer_norm=recipe == "wsrl", **options)
+    state = config.build(spec).init(jax.random.key(0))
+    agent = Agent(config, spec, jax.tree.map(lambda x: x[None], state))
+    if not misread:
+        assert plan_of(recipe, start=agent).phases
+        return
+    with pytest.raises(UserError, match=r"the agent's policy \(iql\) has another form than"):
+        plan_of(recipe, start=agent)
