@@ -1,6 +1,7 @@
 """An agent apart from its run: options, sizes and state, in a folder of its own with checksums."""
 
 import dataclasses
+import functools
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -51,8 +52,19 @@ class Agent:
 
     def act(self, obs: Any, seed: int = 0) -> np.ndarray:
         """Deterministic action `[..., A]` in [-1, 1] of one seed's policy for observations `[..., O]`."""
-        state = jax.tree.map(lambda x: x[seed], self.state)
-        return np.asarray(self.algorithm.act(state, jnp.asarray(obs, jnp.float32), jax.random.key(0), False))
+        if not 0 <= seed < self.seeds:
+            raise UserError(f"the agent has seeds 0 to {self.seeds - 1}, not {seed}")
+        return np.asarray(self._act(self.state, jnp.asarray(obs, jnp.float32), seed))
+
+    @functools.cached_property
+    def _act(self) -> Callable[[State, jax.Array, int], jax.Array]:
+        """`act`, compiled once for each shape: robots and other people's loops call it step by step."""
+        algorithm = self.algorithm
+
+        def act(state: State, obs: jax.Array, seed: int) -> jax.Array:
+            return algorithm.act(jax.tree.map(lambda x: x[seed], state), obs, jax.random.key(0), False)
+
+        return jax.jit(act)
 
     def sampler(self, seed: int = 0) -> Callable[[jax.Array, Key], jax.Array]:
         """`(observations [..., O], key) -> actions [..., A]` in [-1, 1], drawn from one seed's policy; traceable."""

@@ -41,6 +41,8 @@ def test_a_saved_agent_comes_back_bit_for_bit(agent, saved):
     np.testing.assert_array_equal(loaded.act(obs, seed=1), agent.act(obs, seed=1))
     assert agent.act(obs, seed=1).shape == (4, 1)
     assert not np.array_equal(agent.act(obs, seed=1), agent.act(obs, seed=2))
+    with pytest.raises(UserError, match="has seeds 0 to 2, not 3"):
+        agent.act(obs, seed=3)
 
 
 def test_the_folder_of_a_run_is_its_agent_and_a_colon_takes_one_seed(agent, saved, tmp_path):

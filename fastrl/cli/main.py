@@ -96,7 +96,7 @@ def demo(words: Sequence[str]) -> int:
     """Everything, on a CPU, in minutes."""
     parser = _parser("demo", "Collects data in a maze, pre-trains, fine-tunes three ways, draws the picture.")
     parser.add_argument("--out", default="runs/demo", metavar="DIR", help="folder of the demo (default: runs/demo)")
-    parser.add_argument("--seeds", type=int, default=4, metavar="N", help="independent runs (default: 4)")
+    parser.add_argument("--seeds", type=int, default=5, metavar="N", help="independent runs (default: 5)")
     resume_option(parser)
     found = parser.parse(words)
     prepare()
