@@ -41,8 +41,10 @@ All arms start from the same Cal-QL agents and use the same networks, data and n
 makes one update a step, as its authors do, WSRL four. The maze's goal is not observed, and a third of the cells
 where evaluation episodes start (7 of 21) lie further from it than any cell where the logged data starts.
 
-What this picture shows: the data and the conservatism can go at the switch, what must stay are the critics. A policy
-that is handed to new ones forgets within a hundred updates what it knew, and has to learn it again.
+An effect is the success rate over all online steps, the warm-up's included: WSRL's minus the other arm's, seed by seed.
+
+What this picture shows: the data and the conservatism can go at the switch, what has to stay are the critics. A policy
+that is handed to new ones forgets at once what it knew, and has to learn it again.
 What it does not show: that warm-up helps, nor that Cal-QL collapses without its data. Both need harder tasks than one
 that a laptop solves in minutes; `fastrl reproduce wsrl` puts them to the test.
 """

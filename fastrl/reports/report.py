@@ -32,10 +32,13 @@ def write_report(folder: Path | str) -> Path:
 
 
 def table(folders: list[Path | str]) -> str:
-    """One Markdown table over several run folders, a row each."""
+    """One Markdown table over several run folders, a row each; with scores where a task of theirs has any."""
+    runs = [run for folder in folders for run in by_point(folder)]
+    scored = any(run.scale for run in runs)
     head = ["run", "recipe", "environment", "seeds", "online steps", "measure"]
-    head += ["at the switch", "final", "best", "final minus switch", "score of the final", "wall time"]
-    return _table(head, [_row(run) for folder in folders for run in by_point(folder)])
+    head += ["at the switch", "final", "best", "final minus switch"]
+    head += ["score of the final"] if scored else []
+    return _table([*head, "wall time"], [_row(run, scored) for run in runs])
 
 
 def _points(points: list[Results]) -> str:
@@ -53,13 +56,14 @@ def _points(points: list[Results]) -> str:
     return f"## Points of the sweep\n\n{_table(head, rows)}"
 
 
-def _row(run: Results) -> list[str]:
+def _row(run: Results, scored: bool) -> list[str]:
     found = statistics.summary(run.values)
     switch, difference = "-", "-"
     if run.switch is not None:
         switch = _estimate(run, run.values[:, run.switch])
         if run.went_online:
             difference = _estimate(run, run.values[:, -1] - run.values[:, run.switch])
+    score = _scored(run, found.final_iqm, found.final_interval) + (f", {run.scale.name}" if run.scale else "")
     return [
         f"{run.folder.name}: {run.point}" if run.point else run.folder.name,
         str(run.config.get("recipe", "-")),
@@ -71,7 +75,7 @@ def _row(run: Results) -> list[str]:
         _with_interval(run, found.final_iqm, found.final_interval),
         _with_interval(run, found.best_iqm, found.best_interval),
         difference,
-        _scored(run, found.final_iqm, found.final_interval) + (f", {run.scale.name}" if run.scale else ""),
+        *([score] if scored else []),
         _duration(sum(_seconds(phase) for phase in run.timing)) if run.timing else "-",
     ]
 

@@ -10,7 +10,7 @@ def test_a_tiny_demo_draws_its_picture_and_goes_on(quick, tmp_path, monkeypatch)
     monkeypatch.setattr(demo, "DATA", {**demo.DATA, "steps": 400})
     monkeypatch.setattr(demo, "PRETRAIN_STEPS", 20)
     monkeypatch.setattr(demo, "ONLINE", {"steps": 700, "eval_every": 100, "eval_episodes": 2})
-    monkeypatch.setattr(demo, "ARMS", {name: demo.ARMS[name] for name in ("wsrl", "calql")})
+    monkeypatch.setattr(demo, "ARMS", {name: demo.ARMS[name] for name in ("wsrl", "new-critics")})
     out = tmp_path / "demo"
     text = demo.demo(out, seeds=1, resume=False)
     assert all(name in text for name in demo.ARMS) and demo.CAPTION in text

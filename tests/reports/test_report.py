@@ -177,7 +177,7 @@ def test_a_score_stands_beside_the_return_where_it_compares(tmp_path, env, optio
     folder = configured(make(tmp_path / "run", 40), env=env, identity={"env_options": options})
     text, run = report.write_report(folder).read_text(), load(folder)
     if name is None:
-        assert run.scale is None and " score" not in text and "| - | 1 h" in report.table([folder])
+        assert run.scale is None and " score" not in text + report.table([folder])
         return
     low, high = (run.scale.low, run.scale.high) if low is None else (low, high)
     final = np.sort(run.values[:, -1])[2:6].mean()
