@@ -69,7 +69,7 @@ def key() -> jax.Array:
 
 @pytest.fixture(scope="session", autouse=True)
 def xla_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Compiled programs of this session, for all of its workers and, as with `quick`, the processes that tests start."""
+    """Compiled programs of this session, for all workers and, as with `quick`, the processes that tests start."""
     base = tmp_path_factory.getbasetemp()
     folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "xla"
     with pytest.MonkeyPatch.context() as patch:
