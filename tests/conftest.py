@@ -57,6 +57,7 @@ TINY: dict[str, Any] = {
     "eval_every": 100,
     "eval_episodes": 2,
     "probe_every": 0,
+    "chunk": 10,
 }
 """A run of any recipe in a second, once it is compiled: rows of the log every 10 steps."""
 

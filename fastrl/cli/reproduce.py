@@ -27,6 +27,9 @@ def main(words: Sequence[str], prepare: Callable[[], None]) -> int:
     )
     parser.add_argument("--seeds", type=int, default=5, metavar="N", help="seeds of every run (default: 5)")
     parser.add_argument("--out", default="runs/reproduce", metavar="DIR", help="folder (default: runs/reproduce)")
+    parser.add_argument(
+        "--run", metavar="NAME", help="one agent (TASK/AGENT) or arm (TASK/arms/ARM) alone, as a job of a cluster"
+    )
     parser.add_argument("--list", action="store_true", help="list the paper's figures and claims (default: run them)")
     found = parser.parse(words)
     if found.paper not in PAPERS:
@@ -36,8 +39,10 @@ def main(words: Sequence[str], prepare: Callable[[], None]) -> int:
     if found.seeds < 2:
         raise UserError(f"--seeds must be at least 2, not {found.seeds}: one seed has no interval")
     prepare()
+    import jax
+
     from fastrl import launch
-    from fastrl.experiments import reproduce
+    from fastrl.experiments import reproduce, side_by_side
     from fastrl.runs import manifest
     from fastrl.runs.progress import Progress
 
@@ -49,5 +54,13 @@ def main(words: Sequence[str], prepare: Callable[[], None]) -> int:
     reproduce.select(found.paper, numbers)
     manifest.make_folder(out)
     launch.keep_compiled(out / "compiled")  # arms share their warm-up's program and that of their evaluations
-    print(reproduce.reproduce(found.paper, numbers, found.budget, found.seeds, out, Progress(sys.stderr)))
+    known = found.paper, found.budget, found.seeds, out
+    if found.run is not None:
+        reproduce.one(*known, found.run, Progress(sys.stderr))
+        return 0
+    many = jax.default_backend() == "cpu" and len(side_by_side.cores()) > 1
+    command = (
+        (lambda run: [sys.executable, "-m", "fastrl.cli.main", "reproduce", *words, "--run", run]) if many else None
+    )
+    print(reproduce.reproduce(found.paper, numbers, *known[1:], Progress(sys.stderr), command))
     return 0

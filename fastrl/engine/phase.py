@@ -32,6 +32,7 @@ class Phase:
     steps: int  # gradient steps offline; environment steps of one seed online
     behaviour: Behaviour | None = None  # what acts; None: the phase is offline, no environment is stepped
     updates: int = 0  # calls of algorithm.update per step of the scan; 0 collects only
+    moves_policy: bool = True  # whether those move the policy: one that stays is evaluated at the phase's end alone
     draw: Draw | None = None  # the rows of an update
     utd: int = 1  # minibatches of one call
     batch_size: int = 256

@@ -60,14 +60,14 @@ class Schedule:
         return number == 0 or (judges[1] and not judges[0])
 
     def evaluates(self, number: int, done: int) -> bool:
-        """Whether an evaluation is due: at each end, every `eval_every` while learning, and when updates begin online.
+        """Whether an evaluation is due: at each end; while the policy learns, every `eval_every` too.
 
-        In the first tenth of an online phase that learns there may be more.
+        Online it is due as well when updates begin, and may be more often in the first tenth of the phase.
         """
         phase = self.plan.phases[number]
         if done == self.plan.iterations(phase):
             return True
-        if not phase.updates:
+        if not (phase.updates and phase.moves_policy):
             return False
         if done % self.eval_every(phase) == 0 or (phase.online and done == self.log_every(phase)):
             return True

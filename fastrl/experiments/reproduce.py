@@ -13,10 +13,10 @@ from typing import Any
 
 from fastrl import api
 from fastrl.engine.phase import Phase
-from fastrl.errors import UserError, unknown
-from fastrl.experiments import ocr_cft, pictures, quantities, tasks, wsrl
+from fastrl.errors import unknown
+from fastrl.experiments import ocr_cft, pictures, quantities, side_by_side, tasks, wsrl
 from fastrl.experiments.claims import Effect, examine
-from fastrl.experiments.figures import Arm, Figure, Task
+from fastrl.experiments.figures import Agent, Arm, Figure, Task
 from fastrl.planning.builder import Builder
 from fastrl.recipes import names
 from fastrl.runs import lock, manifest
@@ -25,33 +25,61 @@ from fastrl.runs.progress import Progress
 PAPERS = {"wsrl": wsrl, "ocr-cft": ocr_cft}
 BUDGETS = {"small": tasks.SMALL, "paper": tasks.PAPER}
 
-SEEDS = 5
-"""Seeds of every run, unless `--seeds` says otherwise."""
+ARMS = "arms"  # the folder of a task's arms, beside those of its agents
 
 
 def reproduce(
-    paper: str, figures: Sequence[str], budget: str, seeds: int, out: Path, progress: Progress, only: str | None = None
+    paper: str,
+    figures: Sequence[str],
+    budget: str,
+    seeds: int,
+    out: Path,
+    progress: Progress,
+    command: Callable[[str], Sequence[str]] | None = None,
 ) -> str:
     """Runs, draws and judges; the text to print is also `claims.md` in `out`, its numbers `claims.json`.
 
-    `figures` are numbers (none: all of the paper's), `only` is one task of those that they need.
+    `figures` are numbers (none: all of the paper's). With a `command` for each run (`one`, by the run's name) they go
+    side by side, a core each; without, one after another in this process.
     """
-    chosen = select(paper, figures)
-    known = BUDGETS[budget]
-    needed = dict.fromkeys(name for figure in chosen for name in figure.tasks if name in known)
-    wanted = {name: known[name] for name in needed if only in (None, name)}
-    if not wanted:
-        raise UserError(f"no task of these figures is called {only}; they have {', '.join(needed)}")
+    chosen, known = select(paper, figures), BUDGETS[budget]
+    wanted = {name: known[name] for figure in chosen for name in figure.tasks if name in known}
     for name, task in wanted.items():
         arms = PAPERS[paper].arms(task)  # type: ignore[attr-defined]
-        needs = list(dict.fromkeys(arm for figure in chosen if name in figure.tasks for arm in figure.arms))
+        needed = list(dict.fromkeys(arm for figure in chosen if name in figure.tasks for arm in figure.arms))
+        starts = {arms[arm].start for arm in needed}
         manifest.make_folder(out / name)
         with lock.hold(out / name):
-            prepare(task, out / name, {arms[arm].start for arm in needs}, seeds, progress)
-            for number, arm in enumerate(needs, 1):
-                progress.message(f"{name}: {arms[arm].label} ({number} of {len(needs)})")
-                run(task, arms[arm], out / name, arm, seeds, progress)
+            collect(task, out / name, progress)
+            agents = [f"{name}/{agent}" for agent in task.agents if agent in starts]
+            for runs in (agents, [f"{name}/{ARMS}/{arm}" for arm in needed]):
+                if command is None:
+                    for run in runs:
+                        one(paper, budget, seeds, out, run, progress)
+                else:
+                    side_by_side.run({run: command(run) for run in runs}, out / name / "logs", progress)
     return summarise(paper, chosen, wanted, out)
+
+
+def one(paper: str, budget: str, seeds: int, out: Path, run: str, progress: Progress) -> None:
+    """An agent (`TASK/AGENT`) or an arm (`TASK/arms/ARM`), if it has not been run; so its folder in `out` is called."""
+    known = BUDGETS[budget]
+    jobs: dict[str, tuple[Task, Agent | Arm]] = {}
+    for name in dict.fromkeys(name for figure in select(paper, []) for name in figure.tasks if name in known):
+        task = known[name]
+        jobs |= {f"{name}/{agent}": (task, how) for agent, how in task.agents.items()}
+        jobs |= {f"{name}/{ARMS}/{arm}": (task, how) for arm, how in PAPERS[paper].arms(task).items()}  # type: ignore[attr-defined]
+    if run not in jobs:
+        raise unknown("run", run, jobs, "TASK/AGENT or TASK/arms/ARM")
+    task, how = jobs[run]
+    home = out / task.name
+    manifest.make_folder(home)
+    collect(task, home, progress)
+    progress.message(f"{run} ({how.recipe})")
+    if isinstance(how, Agent):
+        pretrain(task, how, home, out / run, seeds, progress)
+    else:
+        fine_tune(task, how, home, out / run, seeds, progress)
 
 
 def select(paper: str, numbers: Sequence[str]) -> list[Figure]:
@@ -73,28 +101,28 @@ def listing(paper: str) -> str:
     return "\n".join(lines)
 
 
-def prepare(task: Task, home: Path, starts: set[str | None], seeds: int, progress: Progress) -> None:
-    """The task's data, and the agents that runs start from."""
+def collect(task: Task, home: Path, progress: Progress) -> None:
+    """The task's data, where it is made here and not there yet."""
     data = home / "data.hdf5"
     if callable(task.dataset) and not data.exists():
         progress.message(f"{task.name}: collecting data")
         task.dataset(data)
-    for name, agent in task.agents.items():
-        if name not in starts:
-            continue
-        progress.message(f"{task.name}: pre-training {name}")
-        steps = agent.steps or task.pretrain_steps
-        api.run(
-            offline_part(agent.recipe),
-            dataset=source(task, home),
-            out=home / name,
-            seeds=seeds,
-            pretrain_steps=steps,
-            eval_every=max(1, steps // 5),
-            eval_episodes=task.online["eval_episodes"],
-            **agent.options,
-            **shared(task, progress),
-        )
+
+
+def pretrain(task: Task, agent: Agent, home: Path, folder: Path, seeds: int, progress: Progress) -> None:
+    """An agent that arms start from."""
+    steps = agent.steps or task.pretrain_steps
+    api.run(
+        offline_part(agent.recipe),
+        dataset=source(task, home),
+        out=folder,
+        seeds=seeds,
+        pretrain_steps=steps,
+        eval_every=max(1, steps // 5),
+        eval_episodes=task.online["eval_episodes"],
+        **agent.options,
+        **shared(task, progress),
+    )
 
 
 def offline_part(recipe: str) -> Callable[[Builder], list[Phase]]:
@@ -107,11 +135,11 @@ def offline_part(recipe: str) -> Callable[[Builder], list[Phase]]:
     return first
 
 
-def run(task: Task, arm: Arm, home: Path, name: str, seeds: int, progress: Progress) -> None:
-    """One arm, if it has not been run."""
+def fine_tune(task: Task, arm: Arm, home: Path, folder: Path, seeds: int, progress: Progress) -> None:
+    """An arm, from the agent that it starts from."""
     start = None if arm.start is None else home / arm.start
     options = {**task.online, **task.by_recipe.get(arm.recipe, {}), **arm.options}
-    data, folder = source(task, home), home / "arms" / name
+    data = source(task, home)
     api.run(arm.recipe, dataset=data, start=start, out=folder, seeds=seeds, **options, **shared(task, progress))
 
 
@@ -135,7 +163,7 @@ def summarise(paper: str, figures: Sequence[Figure], known: Mapping[str, Task], 
     arms: dict[str, Mapping[str, Arm]] = {}
     for name, task in known.items():
         arms[name] = PAPERS[paper].arms(task)  # type: ignore[attr-defined]
-        logs[name] = {folder.name: quantities.read(folder) for folder in sorted((out / name / "arms").iterdir())}
+        logs[name] = {folder.name: quantities.read(folder) for folder in sorted((out / name / ARMS).iterdir())}
         manifest.replace(out / f"{name}.jsonl", "".join(quantities.lines(logs[name])).encode())
     lines, found = [f"# Claims of {paper}", ""], []
     for figure in figures:

@@ -91,7 +91,14 @@ class Builder:
         scale, bias = self.reward
         return (self.domain.failure - self.domain.reward_bias) / self.domain.reward_scale * scale + bias
 
-    def offline(self, config: Options, name: str = PRETRAIN, steps: int | None = None, entry: Entry = keep) -> Phase:
+    def offline(
+        self,
+        config: Options,
+        name: str = PRETRAIN,
+        steps: int | None = None,
+        entry: Entry = keep,
+        moves_policy: bool = True,
+    ) -> Phase:
         """Gradient steps on the dataset alone (WSRL, Algorithm 1, the pre-training before it)."""
         config, draw = self.of_phase(config, name, without=("utd",)), draws.DATA  # one update a step
         if isinstance(config, ODT):
@@ -102,6 +109,7 @@ class Builder:
             spec=self.spec,
             steps=(self.options.pretrain_steps or 0) if steps is None else steps,
             updates=1,
+            moves_policy=moves_policy,
             draw=draw,
             batch_size=config.batch_size * getattr(config, "members", 1),  # each member of an ensemble has its own
             entry=entry,

@@ -46,7 +46,8 @@ def o2ppo(builder: Builder) -> list[Phase]:
     phases = [builder.offline(offline)]
     if builder.options.reevaluate:
         value = dataclasses.replace(config, stage="reevaluate", batch_size=builder.overrides.get("batch_size", 512))
-        phases.append(builder.offline(value, "reevaluate", builder.options.reevaluate_steps, first_entry))
+        steps = builder.options.reevaluate_steps
+        phases.append(builder.offline(value, "reevaluate", steps, first_entry, moves_policy=False))
     return [*phases, *builder.on_policy(config, entry=fitted_entry)]
 
 
@@ -87,7 +88,7 @@ def staged(builder: Builder, offline: ActorCritic, config: ActorCritic) -> list[
     ):
         if wanted:
             own = dataclasses.replace(config, stage=stage)  # type: ignore[call-arg]
-            phases.append(builder.offline(own, stage, steps, entry))
+            phases.append(builder.offline(own, stage, steps, entry, moves_policy=stage != "reevaluate"))
             entry = keep
     start = last_entry(options.align) if options.align or options.reevaluate else entry
     ratio = RATIO if options.offline_ratio is None else options.offline_ratio

@@ -26,6 +26,12 @@ def test_evaluations_stand_closer_in_the_first_tenth_that_learns(plan_of):
     assert moments(plain, 1, "evaluations") == [5, 50, 100, 150, 200]
 
 
+def test_a_policy_that_stays_is_evaluated_at_the_end_alone(plan_of):
+    plan = plan_of("o2sac", eval_every=5)
+    assert [phase.name for phase in plan.phases[:3]] == ["pretrain", "reevaluate", "align"]
+    assert [moments(plan, n, "evaluations") for n in range(3)] == [[5, 10, 15, 20], [20], [5, 10, 15, 20]]
+
+
 def test_every_moment_falls_between_two_calls_of_the_program(plan_of):
     plan = plan_of("sac", warmup=20, steps=220, eval_every=50, switch_eval_every=4, probe_every=30, chunk=50)
     schedule, phase = Schedule(plan), plan.phases[1]

@@ -2,12 +2,13 @@
 
 import io
 import json
+import sys
 import types
 
 import matplotlib.image
 import pytest
 
-from fastrl.errors import UserError
+from fastrl.errors import Failure, UserError
 from fastrl.experiments import ocr_cft, quantities, reproduce, tasks, wsrl
 from fastrl.experiments.claims import Claim
 from fastrl.experiments.figures import Agent, Arm, Figure, Panel, Task
@@ -95,8 +96,27 @@ def test_figures_share_runs_and_an_interrupted_reproduction_continues(known, tmp
 def test_bad_names_are_one_line(known, tmp_path):
     with pytest.raises(UserError, match="unknown figure of made-up '9'"):
         reproduce.reproduce("made-up", ["9"], "small", 2, tmp_path, Progress(io.StringIO()))
-    with pytest.raises(UserError, match="no task of these figures is called moon; they have probe"):
-        reproduce.reproduce("made-up", [], "small", 2, tmp_path, Progress(io.StringIO()), only="moon")
+    with pytest.raises(UserError, match="unknown run 'probe/arms/nine'"):
+        reproduce.one("made-up", "small", 2, tmp_path, "probe/arms/nine", Progress(io.StringIO()))
+
+
+def test_runs_go_side_by_side_as_commands_of_their_own(known, tmp_path, monkeypatch):
+    """Agents before arms, each run once by its name; what a command says that fails is the error."""
+    seen = tmp_path / "seen"
+    write = "import sys; open(sys.argv[1], 'a').write(sys.argv[2] + chr(10)); sys.exit(int(sys.argv[3]))"
+    command = lambda run, code="0": [sys.executable, "-c", write, str(seen), run, code]
+    monkeypatch.setattr(reproduce, "summarise", lambda *args: "done")
+    text = io.StringIO()
+    made = reproduce.reproduce("made-up", [], "small", 2, tmp_path / "out", Progress(text), command)
+    assert made == "done" and seen.read_text().splitlines()[0] == "probe/calql"
+    assert sorted(seen.read_text().splitlines()[1:]) == [f"probe/arms/{name}" for name in ("one", "three", "two")]
+    assert "(3 of 3)" in text.getvalue() and (tmp_path / "out/probe/data.hdf5").exists()
+    for code, error in (("2", UserError), ("1", Failure)):
+        with pytest.raises(error, match=f"probe/calql: exit code {code} "):
+            reproduce.reproduce(
+                *("made-up", [], "small", 2, tmp_path / "out", Progress(text)),
+                lambda run, code=code: command(run, code),
+            )
 
 
 @pytest.mark.parametrize("paper", [wsrl, ocr_cft])

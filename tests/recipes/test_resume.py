@@ -35,7 +35,7 @@ def finished(plan, path, copy_at=None):
 
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_a_killed_run_ends_in_the_bits_of_one_that_was_not(recipe, plan_of, leaves_of, tmp_path):
-    plan = plan_of(recipe, chunk=10)
+    plan = plan_of(recipe)
     if plan.phases[-1].algorithm().judge is None:
         plan = dataclasses.replace(plan, env=None)  # nothing is evaluated: half of what has to be compiled
     last = len(plan.phases) - 1
