@@ -91,6 +91,11 @@ HOPPER = Task(
     warmups=(512, 2_400),
 )
 
+SMALL_TRANSFORMER: dict[str, Any] = {
+    **{"token_width": 64, "layers": 2, "heads": 2, "batch_size": 64},
+    **{"actor_lr": 1e-3, "warmup_steps": 100},  # the paper's 1e-4 is reached after 10,000 steps
+}
+
 ITERATIONS = 20 * 2_048  # environment steps of O2PPO, in iterations of 2,048
 STAGES = {"reevaluate_steps": 4_000, "align_steps": 3_000}
 
@@ -107,7 +112,7 @@ HOPPER_MEDIUM = Task(
         "td3bc": Agent("o2td3"),
         "iql": Agent("o2ppo", steps=20_000),
         "xql": Agent("proto"),
-        "odt": Agent("odt", {"token_width": 64, "layers": 2, "heads": 2}, steps=2_000),
+        "odt": Agent("odt", SMALL_TRANSFORMER, steps=1_200),
     },
     distil_steps=3_000,
     online={"steps": 2_000, "eval_every": 200, "eval_episodes": 10},
