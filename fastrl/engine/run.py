@@ -33,8 +33,8 @@ from fastrl.types import UserError
 class Interrupted(Exception):
     """A signal asked the run to stop; everything is saved."""
 
-    def __init__(self, signal: int):
-        super().__init__(f"stopped by signal {signal}; everything is saved, --resume continues")
+    def __init__(self, signal: int, how: str = "--resume"):
+        super().__init__(f"stopped by signal {signal}; everything is saved, {how} continues")
         self.signal = signal
 
 

@@ -37,7 +37,7 @@ def run(commands: Mapping[str, Sequence[str]], logs: Path, progress: Progress) -
                     running[name] = core, time.monotonic(), start(commands[name], core, _log(logs, name))
                 time.sleep(POLL)
                 if stop.requested is not None:
-                    raise Interrupted(stop.requested)
+                    raise Interrupted(stop.requested, "the same command")
                 for name, (core, began, process) in list(running.items()):
                     if process.poll() is None:
                         continue
