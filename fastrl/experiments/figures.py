@@ -58,6 +58,7 @@ class Panel:
     metric: str | None = None  # of the diagnostics; None: evaluations
     label: str = ""  # of the vertical axis
     phase: str | None = None  # an offline phase whose evaluations are shown; None: the online ones
+    roles: tuple[str, ...] = ()  # what each arm is in this panel, as other panels call theirs; none: the arms' labels
 
 
 @dataclasses.dataclass(frozen=True)

@@ -68,9 +68,11 @@ def of_both(sentence: str, quantity: Any, mine: str, other: str | None, **more: 
     ]
 
 
-ALIGNED = ("", "-fixed", "-followed")
-COMPONENTS = ("", "-no-reevaluate", "-no-align", "-no-constrain")
-REFERENCES = ("", "-interval", "-start")
+ALIGNED = {"": "aligned critic", "-fixed": "fixed critic", "-followed": "critic re-evaluated on the way"}
+COMPONENTS = {"": "all three", **{f"-{stage}": words for stage, words, _ in stages()}}
+REFERENCES = {"": "the best so far", "-interval": "the latest, at intervals", "-start": "the offline policy"}
+"""Arms of O2SAC and of O2TD3, by what follows the method's name, and what each is in its figure."""
+
 TRANSFERS = ("o2sac-from-td3bc", "o2ppo-from-td3bc", "o2sac-from-odt", "o2td3-from-odt", "o2ppo-from-odt")
 
 TASKS = ("hopper-medium", "hopper (medium-v0)", "walker2d (medium-v0)", "halfcheetah (medium-v0)")
@@ -81,7 +83,12 @@ FIGURES: tuple[Figure, ...] = (
         "A policy trained against a fixed, a re-evaluated and an aligned critic",
         TASKS,
         tuple(
-            Panel(f"{label}, offline", tuple(f"{name}{arm}" for arm in ALIGNED), phase="align")
+            Panel(
+                f"{label}, offline",
+                tuple(f"{name}{arm}" for arm in ALIGNED),
+                phase="align",
+                roles=tuple(ALIGNED.values()),
+            )
             for name, label in (("o2sac", "O2SAC"), ("o2td3", "O2TD3"))
         ),
         (
@@ -97,7 +104,7 @@ FIGURES: tuple[Figure, ...] = (
         "Without re-evaluation, alignment or constraint",
         TASKS,
         tuple(
-            Panel(label, tuple(f"{name}{arm}" for arm in COMPONENTS))
+            Panel(label, tuple(f"{name}{arm}" for arm in COMPONENTS), roles=tuple(COMPONENTS.values()))
             for name, label in (("o2sac", "O2SAC"), ("o2td3", "O2TD3"))
         ),
         (
@@ -111,7 +118,7 @@ FIGURES: tuple[Figure, ...] = (
         "Which policy is the reference",
         TASKS,
         tuple(
-            Panel(label, tuple(f"{name}{arm}" for arm in REFERENCES))
+            Panel(label, tuple(f"{name}{arm}" for arm in REFERENCES), roles=tuple(REFERENCES.values()))
             for name, label in (("o2sac", "O2SAC"), ("o2td3", "O2TD3"))
         ),
         (

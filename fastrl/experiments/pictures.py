@@ -33,20 +33,19 @@ def draw(figure: Figure, known: Known, out: Path) -> None:
     width, height = 3.2 + 4.4 * columns, 1.5 + 3.6 * rows
     canvas = Canvas(figsize=(width, height), dpi=130)
     FigureCanvasAgg(canvas)
-    shown = list(dict.fromkeys(arm for panel in figure.panels for arm in panel.arms))
+    colours: dict[str, str] = {}  # by label
     box = {"left": 0.75 / width, "right": 1 - 2.6 / width, "top": 1 - 1.0 / height, "bottom": 0.65 / height}
     grid = GridSpec(rows, columns, canvas, wspace=0.3, hspace=0.42, **box)
-    labels: dict[str, str] = {}
     for row, (name, (_, arms, logs)) in enumerate(known.items()):
         for place, panel in enumerate(figure.panels):
             line, column = divmod(place, columns)
             axes = canvas.add_subplot(grid[row * lines + line, column])
-            for arm in panel.arms:
-                labels[arm] = arms[arm].label
-                curve(axes, panel, logs[arm], COLOURS[shown.index(arm) % len(COLOURS)])
+            for arm, label in zip(panel.arms, panel.roles or [arms[arm].label for arm in panel.arms], strict=True):
+                colour = colours.setdefault(label, COLOURS[len(colours) % len(COLOURS)])
+                curve(axes, panel, logs[arm], colour)
             dress(axes, panel, name, logs[panel.arms[0]], bottom=row == len(known) - 1 and line == lines - 1)
     words(canvas, figure, known, (width, height))
-    legend(canvas, [(labels[arm], COLOURS[shown.index(arm) % len(COLOURS)]) for arm in shown], width, height)
+    legend(canvas, colours, width, height)
     image = io.BytesIO()
     canvas.savefig(image, format="png", dpi=130)
     manifest.replace(out, image.getvalue())
@@ -109,10 +108,10 @@ def words(canvas: Canvas, figure: Figure, known: Known, size: tuple[float, float
     canvas.text(0.75 / width, 1 - 0.62 / height, text, fontsize=10, color=GREY)
 
 
-def legend(canvas: Canvas, arms: list[tuple[str, str]], width: float, height: float) -> None:
+def legend(canvas: Canvas, colours: Mapping[str, str], width: float, height: float) -> None:
     """The arms' names in their colours, to the right."""
     at = 1 - 1.1 / height
-    for label, colour in arms:
+    for label, colour in colours.items():
         lines = textwrap.wrap(label, 22)
         canvas.text(1 - 2.35 / width, at, "\n".join(lines), fontsize=11, fontweight="bold", color=colour, va="top")
         at -= (0.13 + 0.2 * len(lines)) / height
