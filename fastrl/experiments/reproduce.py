@@ -187,10 +187,15 @@ def table(effects: Sequence[Effect]) -> list[str]:
     """Lines of Markdown."""
     rows = ["| claim | task | seeds | effect, 95 % interval | verdict |", "|---|---|---|---|---|"]
     for one in effects:
-        less = f", at least {-one.margin:.3g}" if one.margin else ""
-        shown = f"{one.effect:.3g} [{one.low:.3g}, {one.high:.3g}]{less}"
+        less = f", at least {number(-one.margin)}" if one.margin else ""
+        shown = f"{number(one.effect)} [{number(one.low)}, {number(one.high)}]{less}"
         rows.append(f"| {one.claim} | {one.task} | {one.seeds} | {shown} | **{one.verdict}** |")
     return rows
+
+
+def number(value: float) -> str:
+    """To three digits, without an exponent where it is large."""
+    return f"{value:,.0f}" if 100 <= abs(value) < math.inf else f"{value:.3g}"
 
 
 def plain(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
