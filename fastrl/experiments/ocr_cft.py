@@ -73,7 +73,12 @@ COMPONENTS = {"": "all three", **{f"-{stage}": words for stage, words, _ in stag
 REFERENCES = {"": "the best so far", "-interval": "the latest, at intervals", "-start": "the offline policy"}
 """Arms of O2SAC and of O2TD3, by what follows the method's name, and what each is in its figure."""
 
-TRANSFERS = ("o2sac-from-td3bc", "o2ppo-from-td3bc", "o2sac-from-odt", "o2td3-from-odt", "o2ppo-from-odt")
+TRANSFERS = {
+    "o2sac": ("o2sac-from-td3bc", "o2sac-from-odt"),
+    "o2td3": ("o2td3-from-odt",),
+    "o2ppo": ("o2ppo-from-td3bc", "o2ppo-from-odt"),
+}
+"""Arms of each method that start from a policy of another class."""
 
 TASKS = ("hopper-medium", "hopper (medium-v0)", "walker2d (medium-v0)", "halfcheetah (medium-v0)")
 
@@ -147,9 +152,15 @@ FIGURES: tuple[Figure, ...] = (
         "transfer",
         "From policies of other methods",
         TASKS,
-        (Panel("from TD3+BC", TRANSFERS[:2]), Panel("from ODT", TRANSFERS[2:])),
+        (
+            Panel("O2SAC", TRANSFERS["o2sac"], roles=("from TD3+BC", "from ODT")),
+            Panel("O2TD3", TRANSFERS["o2td3"], roles=("from ODT",)),
+            Panel("O2PPO", TRANSFERS["o2ppo"], roles=("from TD3+BC", "from ODT")),
+        ),
         tuple(
-            Claim(f"{name.replace('-from-', ' from ')}: the policy improves online", q.gain, name) for name in TRANSFERS
+            Claim(f"{name.upper()} from {start}: the policy improves online", q.gain, arm)
+            for name, arms_of in TRANSFERS.items()
+            for start, arm in zip(("TD3+BC", "ODT")[-len(arms_of) :], arms_of, strict=True)
         ),
     ),
     Figure(

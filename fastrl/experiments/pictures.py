@@ -27,7 +27,7 @@ Known = Mapping[str, tuple[Task, Mapping[str, Arm], Mapping[str, quantities.Rows
 
 def draw(figure: Figure, known: Known, out: Path) -> None:
     """Writes the PNG, replacing one that is there."""
-    columns = min(2, len(figure.panels))
+    columns = 3 if len(figure.panels) == 3 else min(2, len(figure.panels))
     lines = math.ceil(len(figure.panels) / columns)  # of panels, for each task
     rows = len(known) * lines
     width, height = 3.2 + 4.4 * columns, 1.5 + 3.6 * rows
