@@ -96,8 +96,8 @@ EVIDENCE: tuple[Evidence, ...] = (
     Evidence(
         "method",
         "hopper",
-        "5 seeds, medium data: the constraint is worth 434 [207, 661] of the return on the way to o2sac and 785 [271, 1,299] "
-        "to o2td3, alignment 37 [−86, 161] and 297 [19, 575]",
+        "5 seeds, medium data: the constraint is worth 434 [207, 661] of the return on the way to o2sac and "
+        "785 [271, 1,299] to o2td3, alignment 37 [−86, 161] and 297 [19, 575]",
         CLAIMS,
         compares=False,
     ),
