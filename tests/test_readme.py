@@ -17,7 +17,15 @@ from fastrl.methods import ALGORITHMS
 from fastrl.recipes.table import RECIPES
 
 ROOT = Path(__file__).parents[1]
-PAGES = ("README.md", "ARCHITECTURE.md", "PAPERS.md", "CONTRIBUTING.md", "CHANGELOG.md", "benchmarks/README.md", "docs/claims.md")
+PAGES = (
+    "README.md",
+    "ARCHITECTURE.md",
+    "PAPERS.md",
+    "CONTRIBUTING.md",
+    "CHANGELOG.md",
+    "benchmarks/README.md",
+    "docs/claims.md",
+)
 README = (ROOT / "README.md").read_text()
 NAMED = re.compile(r"`((?:fastrl|envs|kernels|benchmarks|tests)/[\w/]*\.py)(?:::([\w.]+))?`")
 LINK = re.compile(r"\]\((?!https?:|#)([^)#]+)")
