@@ -28,7 +28,9 @@ def main(words: Sequence[str], prepare: Callable[[], None]) -> int:
     parser.add_argument("--seeds", type=int, default=5, metavar="N", help="seeds of every run (default: 5)")
     parser.add_argument("--out", default="runs/reproduce", metavar="DIR", help="folder (default: runs/reproduce)")
     parser.add_argument(
-        "--run", metavar="NAME", help="one agent (TASK/AGENT) or arm (TASK/arms/ARM) alone, as a job of a cluster"
+        "--run",
+        metavar="NAME",
+        help="one agent (TASK/AGENT) or arm (TASK/arms/ARM) alone, as a job of a cluster (default: all that are needed)",
     )
     parser.add_argument("--list", action="store_true", help="list the paper's figures and claims (default: run them)")
     found = parser.parse(words)
