@@ -30,7 +30,7 @@ def main(words: Sequence[str], prepare: Callable[[], None]) -> int:
     parser.add_argument(
         "--run",
         metavar="NAME",
-        help="one agent (TASK/AGENT) or arm (TASK/arms/ARM) alone, as a job of a cluster (default: all that are needed)",
+        help="one agent (TASK/AGENT) or arm (TASK/arms/ARM) alone, as a job of a cluster (default: all needed)",
     )
     parser.add_argument("--list", action="store_true", help="list the paper's figures and claims (default: run them)")
     found = parser.parse(words)
