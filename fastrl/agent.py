@@ -66,6 +66,10 @@ class Agent:
 
         return jax.jit(act)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What is pickled: the fields, without the compiled program."""
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+
     def sampler(self, seed: int = 0) -> Callable[[jax.Array, Key], jax.Array]:
         """`(observations [..., O], key) -> actions [..., A]` in [-1, 1], drawn from one seed's policy; traceable."""
         state = jax.tree.map(lambda x: x[seed], self.state)

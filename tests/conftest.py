@@ -206,14 +206,21 @@ def leaves_of() -> Callable[[Any], Snapshot]:
 
 
 @pytest.fixture(scope="session")
+def unevaluated() -> Callable[[Plan], Plan]:
+    """A plan without evaluations, half of what has to be compiled; as it is where an algorithm judges by them."""
+    return lambda plan: dataclasses.replace(plan, env=None) if plan.phases[-1].algorithm().judge is None else plan
+
+
+@pytest.fixture(scope="session")
 def walk(
-    driver_of: Callable[[Plan], engine.Driver], leaves_of: Callable[[Any], Snapshot]
+    driver_of: Callable[[Plan], engine.Driver],
+    leaves_of: Callable[[Any], Snapshot],
+    unevaluated: Callable[[Plan], Plan],
 ) -> Callable[[Plan], list[tuple[Snapshot, Snapshot]]]:
     """Runs a plan phase by phase: [(carry after entering, carry at the end)] on the host."""
 
     def walk(plan: Plan) -> list[tuple[Snapshot, Snapshot]]:
-        if plan.phases[-1].algorithm().judge is None:
-            plan = dataclasses.replace(plan, env=None)  # nothing is evaluated: half of what has to be compiled
+        plan = unevaluated(plan)
         driver, carry, seen = driver_of(plan), None, []
         for number in range(len(plan.phases)):
             carry = driver._enter(number, carry)

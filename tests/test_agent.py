@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import pickle
 
 import jax
 import numpy as np
@@ -43,6 +44,14 @@ def test_a_saved_agent_comes_back_bit_for_bit(agent, saved):
     assert not np.array_equal(agent.act(obs, seed=1), agent.act(obs, seed=2))
     with pytest.raises(UserError, match="has seeds 0 to 2, not 3"):
         agent.act(obs, seed=3)
+
+
+def test_an_agent_that_has_acted_can_be_pickled(agent):
+    obs = np.zeros((2, 1))
+    acted = agent.act(obs)
+    again = pickle.loads(pickle.dumps(agent))
+    assert manifest.total(again.state) == manifest.total(agent.state) and again.config == agent.config
+    np.testing.assert_array_equal(again.act(obs), acted)
 
 
 def test_the_folder_of_a_run_is_its_agent_and_a_colon_takes_one_seed(agent, saved, tmp_path):

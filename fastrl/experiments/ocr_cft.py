@@ -74,9 +74,9 @@ REFERENCES = {"": "the best so far", "-interval": "the latest, at intervals", "-
 """Arms of O2SAC and of O2TD3, by what follows the method's name, and what each is in its figure."""
 
 TRANSFERS = {
-    "o2sac": ("o2sac-from-td3bc", "o2sac-from-odt"),
-    "o2td3": ("o2td3-from-odt",),
-    "o2ppo": ("o2ppo-from-td3bc", "o2ppo-from-odt"),
+    "O2SAC": {"from TD3+BC": "o2sac-from-td3bc", "from ODT": "o2sac-from-odt"},
+    "O2TD3": {"from ODT": "o2td3-from-odt"},
+    "O2PPO": {"from TD3+BC": "o2ppo-from-td3bc", "from ODT": "o2ppo-from-odt"},
 }
 """Arms of each method that start from a policy of another class."""
 
@@ -152,15 +152,11 @@ FIGURES: tuple[Figure, ...] = (
         "transfer",
         "From policies of other methods",
         TASKS,
-        (
-            Panel("O2SAC", TRANSFERS["o2sac"], roles=("from TD3+BC", "from ODT")),
-            Panel("O2TD3", TRANSFERS["o2td3"], roles=("from ODT",)),
-            Panel("O2PPO", TRANSFERS["o2ppo"], roles=("from TD3+BC", "from ODT")),
-        ),
+        tuple(Panel(label, tuple(found.values()), roles=tuple(found)) for label, found in TRANSFERS.items()),
         tuple(
-            Claim(f"{name.upper()} from {start}: the policy improves online", q.gain, arm)
-            for name, arms_of in TRANSFERS.items()
-            for start, arm in zip(("TD3+BC", "ODT")[-len(arms_of) :], arms_of, strict=True)
+            Claim(f"{label} {start}: the policy improves online", q.gain, arm)
+            for label, found in TRANSFERS.items()
+            for start, arm in found.items()
         ),
     ),
     Figure(
