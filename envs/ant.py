@@ -1,6 +1,6 @@
 """Gymnasium's Ant (`-v5`, `-v4`) in MJX: observation, reward and termination.
 
-Solver settings are in `fastrl.envs.mjx`, the time limit in `fastrl.envs.wrappers`.
+Solver settings are in `fastrl.envs.models`, the time limit in `fastrl.envs.wrappers`.
 """
 
 import dataclasses
@@ -9,7 +9,9 @@ import jax
 import jax.numpy as jnp
 
 from fastrl.envs.locomotion import Version, checked
-from fastrl.envs.mjx import Physics, Simulator, gymnasium_model
+from fastrl.envs.mjx import Simulator
+from fastrl.envs.models import gymnasium_model
+from fastrl.envs.simulator import Physics
 from fastrl.types import Key, Spec, Step
 
 CONTACT_CAP = 8

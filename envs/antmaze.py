@@ -20,7 +20,9 @@ import numpy as np
 
 from fastrl.envs import grid
 from fastrl.envs.grid import Maze
-from fastrl.envs.mjx import Physics, Simulator, compile_model
+from fastrl.envs.mjx import Simulator
+from fastrl.envs.models import compile_model
+from fastrl.envs.simulator import Physics
 from fastrl.errors import unknown
 from fastrl.types import Key, Spec, Step
 

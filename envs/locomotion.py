@@ -1,6 +1,6 @@
-"""Gymnasium's planar locomotion tasks (`-v5`, `-v4`) in MJX: observation, reward, termination. A task is a row.
+"""Gymnasium's planar locomotion tasks (`-v5`, `-v4`): observation, reward, termination. A task is a row.
 
-Solver settings are in `fastrl.envs.mjx`, the time limit in `fastrl.envs.wrappers`.
+The robots are in `fastrl.envs.planar`, the time limit in `fastrl.envs.wrappers`.
 """
 
 import dataclasses
@@ -10,11 +10,14 @@ from typing import Literal, get_args
 import jax
 import jax.numpy as jnp
 
-from fastrl.envs.mjx import Physics, Simulator, gymnasium_model
+from fastrl.envs.models import gymnasium_model
+from fastrl.envs.planar import Planar
+from fastrl.envs.simulator import Physics, Simulator
 from fastrl.errors import unknown
 from fastrl.types import Key, Spec, Step
 
 Version = Literal["v4", "v5"]
+Backend = Literal["native", "mjx"]
 _ANY = (-math.inf, math.inf)
 
 
@@ -24,8 +27,8 @@ class Task:
 
     name: str
     file: str
-    contact_cap: int  # deepest contacts kept, per contact dimension
-    contacts: int  # slots that MJX makes of that cap
+    contact_cap: int  # deepest contacts that MJX keeps, per contact dimension
+    contacts: int  # slots that it makes of that cap
     frame_skip: int
     control_cost: float
     reset_noise: float  # uniform on qpos and qvel, or the standard deviation of qvel
@@ -77,22 +80,22 @@ WALKER2D = Task(
 )
 
 
-def halfcheetah(version: Version = "v5") -> "Locomotion":
+def halfcheetah(version: Version = "v5", backend: Backend = "native") -> "Locomotion":
     """Gymnasium's HalfCheetah-v5; its v4 is the same task."""
     checked(version)
-    return Locomotion.of(HALFCHEETAH)
+    return Locomotion.of(HALFCHEETAH, backend)
 
 
-def hopper(version: Version = "v5") -> "Locomotion":
+def hopper(version: Version = "v5", backend: Backend = "native") -> "Locomotion":
     """Gymnasium's Hopper-v5 or -v4."""
-    return Locomotion.of(dataclasses.replace(HOPPER, reward_fallen=checked(version) == "v4"))
+    return Locomotion.of(dataclasses.replace(HOPPER, reward_fallen=checked(version) == "v4"), backend)
 
 
-def walker2d(version: Version = "v5") -> "Locomotion":
+def walker2d(version: Version = "v5", backend: Backend = "native") -> "Locomotion":
     """Gymnasium's Walker2d-v5 or -v4, which has another model."""
     if checked(version) == "v5":
-        return Locomotion.of(WALKER2D)
-    return Locomotion.of(dataclasses.replace(WALKER2D, file="walker2d.xml", reward_fallen=True))
+        return Locomotion.of(WALKER2D, backend)
+    return Locomotion.of(dataclasses.replace(WALKER2D, file="walker2d.xml", reward_fallen=True), backend)
 
 
 def checked(version: str) -> str:
@@ -111,8 +114,10 @@ class Locomotion:
     spec: Spec
 
     @classmethod
-    def of(cls, task: Task) -> "Locomotion":
-        """Loads the task's model."""
+    def of(cls, task: Task, backend: str) -> "Locomotion":
+        """Loads the task's model for a simulator: the robot written out, or MJX's general one."""
+        if backend not in get_args(Backend):
+            raise unknown("backend", backend, get_args(Backend))
         model = gymnasium_model(task.file, task.contact_cap)
         low, high = model.actuator_ctrlrange.T
         spec = Spec(
@@ -121,11 +126,15 @@ class Locomotion:
             action_size=model.nu,
             horizon=1000,
             domain="locomotion",
-            backend="mjx",
+            backend="jax" if backend == "native" else backend,
             action_low=tuple(low.tolist()),
             action_high=tuple(high.tolist()),
         )
-        return cls(task, Simulator(model, task.frame_skip, task.contacts), spec)
+        if backend == "native":
+            return cls(task, Planar(model, task.frame_skip), spec)
+        from fastrl.envs import mjx  # takes a while to import
+
+        return cls(task, mjx.Simulator(model, task.frame_skip, task.contacts), spec)
 
     def reset(self, key: Key) -> tuple[Physics, jax.Array]:
         """The rest position with uniform noise on qpos, uniform or normal noise on qvel."""

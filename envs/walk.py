@@ -13,7 +13,8 @@ import jax
 import jax.numpy as jnp
 
 from fastrl.envs.antmaze import CONTACT_CAP, FRAME_SKIP, RESET_NOISE, compile_ant
-from fastrl.envs.mjx import Physics, Simulator
+from fastrl.envs.mjx import Simulator
+from fastrl.envs.simulator import Physics
 from fastrl.types import Key, Spec, Step
 
 CONTROL_COST = 0.05

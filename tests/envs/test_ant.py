@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fastrl.envs import make
-from fastrl.envs.mjx import Physics
+from fastrl.envs.simulator import Physics
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from fastrl.envs import antmaze, make, names
-from fastrl.envs.mjx import Physics
+from fastrl.envs.simulator import Physics
 from fastrl.types import UserError
 
 NAMES = [name for name in names() if name.startswith("antmaze")]

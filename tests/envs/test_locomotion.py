@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 from fastrl.envs import make
-from fastrl.envs.mjx import Physics, Simulator, gymnasium_model
+from fastrl.envs.mjx import Simulator
+from fastrl.envs.models import gymnasium_model
+from fastrl.envs.simulator import Physics
 from fastrl.types import UserError
 
 CHUNK = 100

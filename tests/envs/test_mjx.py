@@ -9,7 +9,8 @@ from mujoco.mjx._src import collision_driver
 from mujoco.mjx._src.collision_types import GeomInfo
 
 from fastrl.envs import contact
-from fastrl.envs.mjx import Simulator, compile_model
+from fastrl.envs.mjx import Simulator
+from fastrl.envs.models import compile_model
 
 BALLS = """<mujoco><option timestep="0.01" integrator="{integrator}"/><worldbody>
 <geom type="plane" size="5 5 1"/>

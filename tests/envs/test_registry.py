@@ -70,7 +70,7 @@ def test_the_facts_of_a_row_are_the_specs(name):
 def test_the_facts_of_your_own_environment_are_its_specs():
     register("own-probe", constant)
     assert registry.row("own-probe")[1:] == (1, 1, 10, "jax", "default")
-    assert registry.options("own-probe") == {} and registry.options("hopper") == {"version": "v5"}
+    assert registry.options("own-probe") == {} and registry.options("hopper") == {"version": "v5", "backend": "native"}
     assert registry.options("pen-binary") == {"timeout": 60.0}
 
 

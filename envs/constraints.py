@@ -1,0 +1,150 @@
+"""MuJoCo's soft constraints: what a row asks for, and the acceleration that pays least for all of them.
+
+MuJoCo minimises, over accelerations a [V] (its documentation, "Computation: constraint model"),
+
+    1/2 (a - a0)^T M (a - a0) + 1/2 sum_i weight_i min(0, J_i a - reference_i)^2,    M a0 = force.
+
+The minimum is unique, so what is computed here equals C's to rounding, whatever the way there.
+"""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import mujoco
+import numpy as np
+from jax import lax
+
+NEWTON_ROUNDS = 8
+"""Random and trained policies need 1 to 5: after each the active rows are known better."""
+
+
+State = tuple[jax.Array, jax.Array, jax.Array, jax.Array, jax.Array]
+"""Of the solver: acceleration, residual of each row, which are active, rounds so far, whether those changed."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Softness:
+    """Constants of R rows, each [R]: a spring and damper with an impedance that grows with depth."""
+
+    stiffness: np.ndarray  # 1/s^2
+    damping: np.ndarray  # 1/s
+    low: np.ndarray  # impedance at the surface
+    high: np.ndarray  # impedance at `width` and deeper
+    width: np.ndarray  # depth over which it grows
+    inverse_weight: np.ndarray  # of the bodies or joint, as MuJoCo approximates it
+
+    @classmethod
+    def of(cls, solref: np.ndarray, solimp: np.ndarray, inverse_weight: np.ndarray, timestep: float) -> "Softness":
+        """From MuJoCo's `solref` [R, 2] and `solimp` [R, 5]."""
+        time, ratio = solref.T
+        low, high, width, middle, power = solimp.T
+        if (solref <= 0).any() or (middle != 0.5).any() or (power != 2).any():
+            raise AssertionError("only solref above 0 and solimp's usual curve are written here")
+        time = np.maximum(time, 2 * timestep)
+        low, high = np.clip([low, high], mujoco.mjMINIMP, mujoco.mjMAXIMP)
+        return cls(
+            stiffness=1 / (high * time * ratio) ** 2,
+            damping=2 / (high * time),
+            low=low,
+            high=high,
+            width=np.maximum(mujoco.mjMINVAL, width),
+            inverse_weight=inverse_weight,
+        )
+
+    def reference(self, depth: jax.Array, velocity: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """(weight [R], 0 where nothing touches; reference acceleration [R]).
+
+        Depth [R] is below 0 inside, velocity [R] is that of the depth.
+        """
+        low, span = self.low, self.high - self.low
+        x = jnp.minimum(jnp.abs(depth) / self.width, 1.0)
+        curve = jnp.where(x < 0.5, 2 * x * x, 1 - 2 * (1 - x) * (1 - x))
+        impedance = low + curve * span
+        softness = jnp.maximum(self.inverse_weight * (1 - impedance) / impedance, mujoco.mjMINVAL)
+        weight = jnp.where(depth < 0, 1 / softness, 0.0)
+        return weight, -self.damping * velocity - self.stiffness * impedance * depth
+
+
+def solve(
+    inertia: jax.Array,
+    force: jax.Array,
+    jacobian: jax.Array,
+    weight: jax.Array,
+    reference: jax.Array,
+    start: jax.Array,
+) -> tuple[jax.Array, jax.Array]:
+    """(acceleration [V], constraint force [V]) by Newton's method with an exact line search, from `start` [V].
+
+    `inertia` [V, V], `force` [V], `jacobian` [R, V], `weight` and `reference` [R]. With the right rows active one step
+    ends at the minimum: the loop stops when a step has not changed which are.
+    """
+
+    def newton(state: State) -> State:
+        acceleration, residual, active, rounds, _ = state
+        pull = jacobian * jnp.where(active, weight, 0.0)[:, None]
+        hessian = inertia + jnp.sum(pull[:, :, None] * jacobian[:, None, :], 0)
+        target = solve_positive(hessian, force + jnp.sum(pull * reference[:, None], 0))
+        direction = target - acceleration
+        along = jnp.sum(jacobian * direction[None], 1)
+        smooth = jnp.sum(inertia * acceleration[None], 1) - force
+        slope = jnp.sum(direction * smooth)
+        curvature = jnp.sum(direction[:, None] * inertia * direction[None])
+        length = line_search(slope, curvature, residual, along, weight)
+        acceleration, residual = acceleration + length * direction, residual + length * along
+        now = residual < 0
+        changed = jnp.any((now != active) & (weight > 0))
+        return acceleration, residual, now, rounds + 1, changed
+
+    def going(state: State) -> jax.Array:
+        return state[4] & (state[3] < NEWTON_ROUNDS)
+
+    residual = jnp.sum(jacobian * start[None], 1) - reference
+    begin = (start, residual, residual < 0, jnp.int32(0), jnp.bool_(True))
+    acceleration, residual, active, _, _ = lax.while_loop(going, newton, begin)
+    pushed = jnp.where(active, -weight * residual, 0.0)
+    return acceleration, jnp.sum(jacobian * pushed[:, None], 0)
+
+
+def line_search(
+    slope: jax.Array, curvature: jax.Array, residual: jax.Array, along: jax.Array, weight: jax.Array
+) -> jax.Array:
+    """The step length [] that minimises the cost along a direction, exactly and at once.
+
+    The cost's derivative, slope + t curvature + sum_i weight_i along_i min(0, residual_i + t along_i), is piecewise
+    linear and grows; its kinks are where a row's residual changes sign. It is looked at at all of them, and the root is
+    on the piece between the last kink below 0 and the next.
+    """
+    meets = (along != 0) & (weight > 0)
+    kinks = jnp.where(meets, -residual / jnp.where(meets, along, 1.0), 0.0)
+    ahead = meets & (kinks > 0)
+    there = jnp.minimum(residual[None] + kinks[:, None] * along[None], 0.0)
+    slopes = slope + kinks * curvature + jnp.sum((weight * along)[None] * there, 1)
+    low = jnp.max(jnp.where(ahead & (slopes <= 0), kinks, 0.0))
+    high = jnp.min(jnp.where(ahead & (slopes > 0), kinks, jnp.inf))
+    inside = jnp.where(jnp.isfinite(high), 0.5 * (low + high), low + 1.0)
+    pull = jnp.where(residual + inside * along < 0, weight * along, 0.0)
+    slope, curvature = slope + jnp.sum(pull * residual), curvature + jnp.sum(pull * along)
+    return jnp.where(curvature > 0, -slope / jnp.where(curvature > 0, curvature, 1.0), 0.0)
+
+
+def solve_positive(matrix: jax.Array, right: jax.Array) -> jax.Array:
+    """Solves `matrix` [V, V] x = `right` [V], symmetric and positive definite, by Cholesky written out: x [V].
+
+    A library's call for each of many small systems costs more than their arithmetic, and stands between kernels that
+    a compiler could join.
+    """
+    size = len(right)
+    lower: list[list[jax.Array]] = [[] for _ in range(size)]
+    inverse: list[jax.Array] = []
+    for j in range(size):
+        inverse.append(lax.rsqrt(matrix[j, j] - sum(x * x for x in lower[j])))
+        for i in range(j + 1, size):
+            lower[i].append((matrix[i, j] - sum(a * b for a, b in zip(lower[i], lower[j]))) * inverse[j])
+    y: list[jax.Array] = []
+    for i in range(size):
+        y.append((right[i] - sum(a * b for a, b in zip(lower[i], y))) * inverse[i])
+    x = y
+    for i in reversed(range(size)):
+        x[i] = (y[i] - sum(lower[k][i] * x[k] for k in range(i + 1, size))) * inverse[i]
+    return jnp.stack(x)
