@@ -15,8 +15,11 @@ import mujoco
 import numpy as np
 from jax import lax
 
-NEWTON_ROUNDS = 8
-"""Random and trained policies need 1 to 5: after each the active rows are known better."""
+NEWTON_ROUNDS = 16
+"""Play needs 1 to 5, robots that are set into the ground up to 9: after each the active rows are known better."""
+
+LENGTHS = 2.0 ** np.arange(-5, 3)
+"""Step lengths that the line search looks at. Exact search in its place changes the mean number of rounds by 0.03."""
 
 
 State = tuple[jax.Array, jax.Array, jax.Array, jax.Array, jax.Array]
@@ -74,7 +77,7 @@ def solve(
     reference: jax.Array,
     start: jax.Array,
 ) -> tuple[jax.Array, jax.Array]:
-    """(acceleration [V], constraint force [V]) by Newton's method with an exact line search, from `start` [V].
+    """(acceleration [V], constraint force [V]) by Newton's method with a line search, from `start` [V].
 
     `inertia` [V, V], `force` [V], `jacobian` [R, V], `weight` and `reference` [R]. With the right rows active one step
     ends at the minimum: the loop stops when a step has not changed which are.
@@ -109,23 +112,21 @@ def solve(
 def line_search(
     slope: jax.Array, curvature: jax.Array, residual: jax.Array, along: jax.Array, weight: jax.Array
 ) -> jax.Array:
-    """The step length [] that minimises the cost along a direction, exactly and at once.
+    """A step length [] near the least cost along a direction, from one look at a few lengths.
 
     The cost's derivative, slope + t curvature + sum_i weight_i along_i min(0, residual_i + t along_i), is piecewise
-    linear and grows; its kinks are where a row's residual changes sign. It is looked at at all of them, and the root is
-    on the piece between the last kink below 0 and the next.
+    linear and grows. Its root lies between the last length where it is below 0 and the next; there it is taken to be
+    the linear piece of the middle. More would gain nothing: Newton's last step has length 1 whatever the search.
     """
-    meets = (along != 0) & (weight > 0)
-    kinks = jnp.where(meets, -residual / jnp.where(meets, along, 1.0), 0.0)
-    ahead = meets & (kinks > 0)
-    there = jnp.minimum(residual[None] + kinks[:, None] * along[None], 0.0)
-    slopes = slope + kinks * curvature + jnp.sum((weight * along)[None] * there, 1)
-    low = jnp.max(jnp.where(ahead & (slopes <= 0), kinks, 0.0))
-    high = jnp.min(jnp.where(ahead & (slopes > 0), kinks, jnp.inf))
-    inside = jnp.where(jnp.isfinite(high), 0.5 * (low + high), low + 1.0)
-    pull = jnp.where(residual + inside * along < 0, weight * along, 0.0)
+    lengths = jnp.asarray(LENGTHS, slope.dtype)
+    there = jnp.minimum(residual[:, None] + along[:, None] * lengths[None], 0.0)
+    slopes = slope + lengths * curvature + jnp.sum((weight * along)[:, None] * there, 0)
+    low = jnp.max(jnp.where(slopes <= 0, lengths, 0.0))
+    high = jnp.min(jnp.where(slopes > 0, lengths, 2 * low))
+    pull = jnp.where(residual + 0.5 * (low + high) * along < 0, weight * along, 0.0)
     slope, curvature = slope + jnp.sum(pull * residual), curvature + jnp.sum(pull * along)
-    return jnp.where(curvature > 0, -slope / jnp.where(curvature > 0, curvature, 1.0), 0.0)
+    length = jnp.where(curvature > 0, -slope / jnp.where(curvature > 0, curvature, 1.0), 0.0)
+    return jnp.clip(length, low, jnp.maximum(low, high))
 
 
 def solve_positive(matrix: jax.Array, right: jax.Array) -> jax.Array:

@@ -1,4 +1,7 @@
-"""The picture of a figure: a row of panels for each task, one colour an arm, means and 95 % intervals over seeds."""
+"""The picture of a figure: one colour an arm, means and 95 % intervals over seeds.
+
+A task's panels make a row; tasks of one panel stand side by side.
+"""
 
 import io
 import math
@@ -27,23 +30,24 @@ Known = Mapping[str, tuple[Task, Mapping[str, Arm], Mapping[str, quantities.Rows
 
 def draw(figure: Figure, known: Known, out: Path) -> None:
     """Writes the PNG, replacing one that is there."""
-    columns = 3 if len(figure.panels) == 3 else min(2, len(figure.panels))
-    lines = math.ceil(len(figure.panels) / columns)  # of panels, for each task
-    rows = len(known) * lines
-    width, height = 3.2 + 4.4 * columns, 1.5 + 3.6 * rows
+    panels = len(figure.panels)
+    columns = min(2, len(known)) if panels == 1 else 3 if panels == 3 else 2
+    cells = [(name, panel) for name in known for panel in figure.panels]
+    rows = math.ceil(len(cells) / columns)
+    width, height = 3.2 + 4.4 * columns, 1.5 + 3.4 * rows
     canvas = Canvas(figsize=(width, height), dpi=130)
     FigureCanvasAgg(canvas)
     colours: dict[str, str] = {}  # by label
     box = {"left": 0.75 / width, "right": 1 - 2.6 / width, "top": 1 - 1.0 / height, "bottom": 0.65 / height}
-    grid = GridSpec(rows, columns, canvas, wspace=0.3, hspace=0.42, **box)
-    for row, (name, (_, arms, logs)) in enumerate(known.items()):
-        for place, panel in enumerate(figure.panels):
-            line, column = divmod(place, columns)
-            axes = canvas.add_subplot(grid[row * lines + line, column])
-            for arm, label in zip(panel.arms, panel.roles or [arms[arm].label for arm in panel.arms], strict=True):
-                colour = colours.setdefault(label, COLOURS[len(colours) % len(COLOURS)])
-                curve(axes, panel, logs[arm], colour)
-            dress(axes, panel, name, logs[panel.arms[0]], bottom=row == len(known) - 1 and line == lines - 1)
+    grid = GridSpec(rows, columns, canvas, wspace=0.3, hspace=0.3, **box)
+    for place, (name, panel) in enumerate(cells):
+        row, column = divmod(place, columns)
+        axes = canvas.add_subplot(grid[row, column])
+        _, arms, logs = known[name]
+        for arm, label in zip(panel.arms, panel.roles or [arms[arm].label for arm in panel.arms], strict=True):
+            colour = colours.setdefault(label, COLOURS[len(colours) % len(COLOURS)])
+            curve(axes, panel, logs[arm], colour)
+        dress(axes, panel, name, logs[panel.arms[0]], bottom=place + columns >= len(cells))
     words(canvas, figure, known, (width, height))
     legend(canvas, colours, width, height)
     image = io.BytesIO()

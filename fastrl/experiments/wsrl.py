@@ -57,6 +57,8 @@ NOTHING_LOST: dict[str, Any] = {"margin": 0.05, "share": True}
 
 MAIN = ("wsrl", "calql", "cql", "iql", "jsrl", "so2", "sac")
 
+FROZEN = ("frozen for half the warm-up's steps", "for one and a half times as many")
+
 FIGURES: tuple[Figure, ...] = (
     Figure(
         "2",
@@ -171,7 +173,7 @@ FIGURES: tuple[Figure, ...] = (
         "19",
         "The length of the warm-up",
         ("maze", "hopper", "kitchen-mixed", "antmaze-large-diverse"),
-        (Panel("warm-up steps", ("short-warmup", "wsrl", "long-warmup")),),
+        (Panel("warm-up steps", ("short-warmup", "wsrl", "long-warmup"), roles=("shorter", "WSRL", "longer")),),
         (
             better("short-warmup", "wsrl", "a shorter warm-up loses nothing at the end", q.final, **NOTHING_LOST),
             better("long-warmup", "wsrl", "a longer warm-up loses nothing at the end", q.final, **NOTHING_LOST),
@@ -191,7 +193,7 @@ FIGURES: tuple[Figure, ...] = (
         "23",
         "Freezing the policy at first",
         ("maze", "hopper", "kitchen-mixed", "antmaze-large-diverse"),
-        (Panel("policy frozen", ("wsrl", "frozen", "frozen-long")),),
+        (Panel("policy frozen", ("wsrl", "frozen", "frozen-long"), roles=("WSRL", *FROZEN)),),
         (
             better("wsrl", "frozen", "freezing the policy for half the warm-up's steps does not help", **NOTHING_LOST),
             better("wsrl", "frozen-long", "freezing it for one and a half times as many does not help", **NOTHING_LOST),
@@ -201,7 +203,7 @@ FIGURES: tuple[Figure, ...] = (
         "25",
         "Rows of the dataset instead of warm-up",
         ("maze", "hopper", "kitchen-mixed", "antmaze-large-diverse"),
-        (Panel("first rows", ("wsrl", "dataset")),),
+        (Panel("first rows", ("wsrl", "dataset"), roles=("WSRL", "rows of the dataset")),),
         (better("wsrl", "dataset", "warm-up does better than as many rows of the dataset"),),
     ),
 )

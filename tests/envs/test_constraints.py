@@ -54,18 +54,22 @@ def test_the_acceleration_is_the_minimum(problem):
     assert 2 < ((residual < 0) & (problem[3] > 0)).sum() < ROWS - 5, "the case is one-sided"
 
 
-def test_the_line_search_ends_at_the_least_cost(problem):
+def test_the_line_search_comes_near_the_least_cost(problem):
     inertia, force, jacobian, weight, reference = problem
     random = np.random.default_rng(0)
     with jax.enable_x64(True):
         search = jax.jit(constraints.line_search)
+        left = []
         for _ in range(30):
             at = 3 * random.normal(size=SIZE)
-            direction = -np.linalg.solve(inertia, gradient(problem, at))
+            direction = -random.uniform(0.1, 20) * np.linalg.solve(inertia, gradient(problem, at))
             slope, curvature = direction @ (inertia @ at - force), direction @ inertia @ direction
             length = float(search(slope, curvature, jacobian @ at - reference, jacobian @ direction, weight))
-            assert length > 0 and abs(direction @ gradient(problem, at + length * direction)) < 1e-9 * abs(slope)
-            assert cost(problem, at + length * direction) < cost(problem, at)
+            assert length > 0 and cost(problem, at + length * direction) < cost(problem, at)
+            left.append(
+                abs(direction @ gradient(problem, at + length * direction) / (direction @ gradient(problem, at)))
+            )
+        assert np.median(left) < 0.01 and max(left) < 0.2
         none = search(-2.0, 4.0, np.ones(3), np.ones(3), np.zeros(3))
         np.testing.assert_allclose(none, 0.5)  # without rows: the quadratic's own minimum
         assert search(0.0, 0.0, jnp.ones(3), jnp.zeros(3), jnp.ones(3)) == 0  # no direction, no step
