@@ -23,7 +23,7 @@ LENGTHS = 2.0 ** np.arange(-5, 3)
 
 
 State = tuple[jax.Array, jax.Array, jax.Array, jax.Array, jax.Array]
-"""Of the solver: acceleration, residual of each row, which are active, rounds so far, whether those changed."""
+"""Of the solver: acceleration, residual of each row, which are active, rounds so far, whether they are the right ones."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -79,8 +79,8 @@ def solve(
 ) -> tuple[jax.Array, jax.Array]:
     """(acceleration [V], constraint force [V]) by Newton's method with a line search, from `start` [V].
 
-    `inertia` [V, V], `force` [V], `jacobian` [R, V], `weight` and `reference` [R]. With the right rows active one step
-    ends at the minimum: the loop stops when a step has not changed which are.
+    `inertia` [V, V], `force` [V], `jacobian` [R, V], `weight` and `reference` [R]. With the right rows active a whole
+    step ends at the minimum: the loop stops where those that the step was computed with are those at its end.
     """
 
     def newton(state: State) -> State:
@@ -93,17 +93,16 @@ def solve(
         smooth = jnp.sum(inertia * acceleration[None], 1) - force
         slope = jnp.sum(direction * smooth)
         curvature = jnp.sum(direction[:, None] * inertia * direction[None])
-        length = line_search(slope, curvature, residual, along, weight)
+        settled = jnp.all(((residual + along < 0) == active) | (weight == 0))
+        length = jnp.where(settled, 1.0, line_search(slope, curvature, residual, along, weight))
         acceleration, residual = acceleration + length * direction, residual + length * along
-        now = residual < 0
-        changed = jnp.any((now != active) & (weight > 0))
-        return acceleration, residual, now, rounds + 1, changed
+        return acceleration, residual, residual < 0, rounds + 1, settled
 
     def going(state: State) -> jax.Array:
-        return state[4] & (state[3] < NEWTON_ROUNDS)
+        return ~state[4] & (state[3] < NEWTON_ROUNDS)
 
     residual = jnp.sum(jacobian * start[None], 1) - reference
-    begin = (start, residual, residual < 0, jnp.int32(0), jnp.bool_(True))
+    begin = (start, residual, residual < 0, jnp.int32(0), jnp.bool_(False))
     acceleration, residual, active, _, _ = lax.while_loop(going, newton, begin)
     pushed = jnp.where(active, -weight * residual, 0.0)
     return acceleration, jnp.sum(jacobian * pushed[:, None], 0)
