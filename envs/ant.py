@@ -1,15 +1,16 @@
-"""Gymnasium's Ant (`-v5`, `-v4`) in MJX: observation, reward and termination.
+"""Gymnasium's Ant (`-v5`, `-v4`): observation, reward and termination.
 
-Solver settings are in `fastrl.envs.models`, the time limit in `fastrl.envs.wrappers`.
+The robot is in `fastrl.envs.legged`, the time limit in `fastrl.envs.wrappers`.
 """
 
 import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from fastrl.envs.locomotion import Version, checked
-from fastrl.envs.mjx import Simulator
+from fastrl.envs.legged import Legged
+from fastrl.envs.locomotion import Backend, Version, backend_of, checked
 from fastrl.envs.models import gymnasium_model
 from fastrl.envs.simulator import Physics
 from fastrl.types import Key, Spec, Step
@@ -34,7 +35,7 @@ class AntState:
     torso: jax.Array  # [2], m
 
 
-def ant(version: Version = "v5") -> "Ant":
+def ant(version: Version = "v5", backend: Backend = "native") -> "Ant":
     """Gymnasium's Ant-v5, or -v4 without contact forces."""
     model = gymnasium_model("ant.xml", CONTACT_CAP)
     forces = checked(version) == "v5"
@@ -44,16 +45,20 @@ def ant(version: Version = "v5") -> "Ant":
         action_size=model.nu,
         horizon=1000,
         domain="locomotion",
-        backend="mjx",
+        backend=backend_of(backend),
     )
-    return Ant(Simulator(model, FRAME_SKIP, CONTACT_CAP), spec, forces)
+    if backend == "native":
+        return Ant(Legged(model, FRAME_SKIP), spec, forces)
+    from fastrl.envs import mjx  # takes a while to import
+
+    return Ant(mjx.Simulator(model, FRAME_SKIP, CONTACT_CAP), spec, forces)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Ant:
     """A four-legged robot rewarded for velocity along x."""
 
-    simulator: Simulator
+    simulator: Any  # a `Legged` or MJX's, which both have contact forces
     spec: Spec
     forces: bool  # observed and paid for (v5)
 

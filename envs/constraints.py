@@ -8,6 +8,7 @@ The minimum is unique, so what is computed here equals C's to rounding, whatever
 """
 
 import dataclasses
+from typing import Protocol
 
 import jax
 import jax.numpy as jnp
@@ -23,7 +24,7 @@ LENGTHS = 2.0 ** np.arange(-5, 3)
 
 
 State = tuple[jax.Array, jax.Array, jax.Array, jax.Array, jax.Array]
-"""Of the solver: acceleration, residual of each row, which are active, rounds so far, whether they are the right ones."""
+"""Of the solver: acceleration, residual of each row, which are active, rounds so far, whether those were right."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -69,30 +70,63 @@ class Softness:
         return weight, -self.damping * velocity - self.stiffness * impedance * depth
 
 
-def solve(
-    inertia: jax.Array,
-    force: jax.Array,
-    jacobian: jax.Array,
-    weight: jax.Array,
-    reference: jax.Array,
-    start: jax.Array,
-) -> tuple[jax.Array, jax.Array]:
-    """(acceleration [V], constraint force [V]) by Newton's method with a line search, from `start` [V].
+class System(Protocol):
+    """The inertia M and the rows' Jacobian J of a robot, in whatever form is cheap for it."""
 
-    `inertia` [V, V], `force` [V], `jacobian` [R, V], `weight` and `reference` [R]. With the right rows active a whole
-    step ends at the minimum: the loop stops where those that the step was computed with are those at its end.
+    def momentum(self, acceleration: jax.Array) -> jax.Array:
+        """M a [V]."""
+
+    def along(self, acceleration: jax.Array) -> jax.Array:
+        """J a [R]."""
+
+    def push(self, forces: jax.Array) -> jax.Array:
+        """J^T f [V] of the rows' forces f [R]."""
+
+    def solve(self, weight: jax.Array, right: jax.Array) -> jax.Array:
+        """(M + J^T diag(weight) J)^-1 right [V]."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Dense:
+    """Both as matrices."""
+
+    inertia: jax.Array  # [V, V]
+    jacobian: jax.Array  # [R, V]
+
+    def momentum(self, acceleration: jax.Array) -> jax.Array:
+        """M a [V]."""
+        return jnp.sum(self.inertia * acceleration[None], 1)
+
+    def along(self, acceleration: jax.Array) -> jax.Array:
+        """J a [R]."""
+        return jnp.sum(self.jacobian * acceleration[None], 1)
+
+    def push(self, forces: jax.Array) -> jax.Array:
+        """J^T f [V]."""
+        return jnp.sum(self.jacobian * forces[:, None], 0)
+
+    def solve(self, weight: jax.Array, right: jax.Array) -> jax.Array:
+        """(M + J^T diag(weight) J)^-1 right [V]."""
+        pull = self.jacobian * weight[:, None]
+        return solve_positive(self.inertia + jnp.sum(pull[:, :, None] * self.jacobian[:, None, :], 0), right)
+
+
+def solve(
+    system: System, force: jax.Array, weight: jax.Array, reference: jax.Array, start: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """(acceleration [V], each row's force [R]) by Newton's method with a line search, from `start` [V].
+
+    `force` [V], `weight` and `reference` [R]. With the right rows active a whole step ends at the minimum: the loop
+    stops where those that the step was computed with are those at its end.
     """
 
     def newton(state: State) -> State:
         acceleration, residual, active, rounds, _ = state
-        pull = jacobian * jnp.where(active, weight, 0.0)[:, None]
-        hessian = inertia + jnp.sum(pull[:, :, None] * jacobian[:, None, :], 0)
-        target = solve_positive(hessian, force + jnp.sum(pull * reference[:, None], 0))
-        direction = target - acceleration
-        along = jnp.sum(jacobian * direction[None], 1)
-        smooth = jnp.sum(inertia * acceleration[None], 1) - force
-        slope = jnp.sum(direction * smooth)
-        curvature = jnp.sum(direction[:, None] * inertia * direction[None])
+        pull = jnp.where(active, weight, 0.0)
+        direction = system.solve(pull, force + system.push(pull * reference)) - acceleration
+        along = system.along(direction)
+        slope = jnp.sum(direction * (system.momentum(acceleration) - force))
+        curvature = jnp.sum(direction * system.momentum(direction))
         settled = jnp.all(((residual + along < 0) == active) | (weight == 0))
         length = jnp.where(settled, 1.0, line_search(slope, curvature, residual, along, weight))
         acceleration, residual = acceleration + length * direction, residual + length * along
@@ -101,11 +135,10 @@ def solve(
     def going(state: State) -> jax.Array:
         return ~state[4] & (state[3] < NEWTON_ROUNDS)
 
-    residual = jnp.sum(jacobian * start[None], 1) - reference
+    residual = system.along(start) - reference
     begin = (start, residual, residual < 0, jnp.int32(0), jnp.bool_(False))
     acceleration, residual, active, _, _ = lax.while_loop(going, newton, begin)
-    pushed = jnp.where(active, -weight * residual, 0.0)
-    return acceleration, jnp.sum(jacobian * pushed[:, None], 0)
+    return acceleration, jnp.where(active, -weight * residual, 0.0)
 
 
 def line_search(

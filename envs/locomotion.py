@@ -105,6 +105,13 @@ def checked(version: str) -> str:
     return version
 
 
+def backend_of(backend: str) -> str:
+    """What a spec calls a backend of Gymnasium's tasks that is known here."""
+    if backend not in get_args(Backend):
+        raise unknown("backend", backend, get_args(Backend))
+    return "jax" if backend == "native" else backend
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Locomotion:
     """A planar robot rewarded for forward velocity."""
@@ -116,8 +123,6 @@ class Locomotion:
     @classmethod
     def of(cls, task: Task, backend: str) -> "Locomotion":
         """Loads the task's model for a simulator: the robot written out, or MJX's general one."""
-        if backend not in get_args(Backend):
-            raise unknown("backend", backend, get_args(Backend))
         model = gymnasium_model(task.file, task.contact_cap)
         low, high = model.actuator_ctrlrange.T
         spec = Spec(
@@ -126,7 +131,7 @@ class Locomotion:
             action_size=model.nu,
             horizon=1000,
             domain="locomotion",
-            backend="jax" if backend == "native" else backend,
+            backend=backend_of(backend),
             action_low=tuple(low.tolist()),
             action_high=tuple(high.tolist()),
         )

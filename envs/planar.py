@@ -17,7 +17,7 @@ import mujoco
 import numpy as np
 from jax import lax
 
-from fastrl.envs.constraints import Softness, solve, solve_positive
+from fastrl.envs.constraints import Dense, Softness, solve, solve_positive
 from fastrl.envs.simulator import Physics, Simulator
 
 _ROOT = (mujoco.mjtJoint.mjJNT_SLIDE, mujoco.mjtJoint.mjJNT_SLIDE, mujoco.mjtJoint.mjJNT_HINGE)
@@ -104,9 +104,10 @@ class Planar(Simulator):
 
     def forward(self, state: Physics, control: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
         """(inertia [V, V], force without constraints [V], acceleration [V], constraint force [V])."""
-        inertia, force, rows = self.dynamics(state.qpos, state.qvel, control)
-        acceleration, constraint = solve(inertia, force, *rows, state.warmstart)
-        return inertia, force, acceleration, constraint
+        inertia, force, (jacobian, weight, reference) = self.dynamics(state.qpos, state.qvel, control)
+        system = Dense(inertia, jacobian)
+        acceleration, forces = solve(system, force, weight, reference, state.warmstart)
+        return inertia, force, acceleration, system.push(forces)
 
     def dynamics(
         self, qpos: jax.Array, qvel: jax.Array, control: jax.Array
@@ -242,7 +243,7 @@ def _fixed(offsets: np.ndarray, body: np.ndarray, place: np.ndarray) -> np.ndarr
     return way
 
 
-def _axes(quaternions: np.ndarray) -> np.ndarray:
+def axes_of(quaternions: np.ndarray) -> np.ndarray:
     """Rotation matrices [N, 3, 3]."""
     matrices = np.zeros((len(quaternions), 9))
     for matrix, quaternion in zip(matrices, quaternions):
@@ -252,13 +253,13 @@ def _axes(quaternions: np.ndarray) -> np.ndarray:
 
 def _inertia(model: mujoco.MjModel) -> np.ndarray:
     """[B]: of each body about y through its centre."""
-    axes = _axes(model.body_iquat[1:])
+    axes = axes_of(model.body_iquat[1:])
     return np.sum(np.square(axes[:, 1]) * model.body_inertia[1:], 1)
 
 
 def _capsule_ends(model: mujoco.MjModel, geoms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(body [2G], place [2G, 2]) of the centres of the capsules' two ends."""
-    half = _axes(model.geom_quat[geoms])[:, :, 2] * model.geom_size[geoms, 1:2]
+    half = axes_of(model.geom_quat[geoms])[:, :, 2] * model.geom_size[geoms, 1:2]
     ends = model.geom_pos[geoms, None] + np.stack([half, -half], 1)
     return np.repeat(model.geom_bodyid[geoms] - 1, 2), _xz(ends).reshape(-1, 2)
 

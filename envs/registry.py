@@ -37,8 +37,8 @@ class Row(NamedTuple):
 
 
 _OURS = {
-    "ant": Row("fastrl.envs.ant:ant", 105, 8, 1000, "mjx", "locomotion"),
-    "ant-walk": Row("fastrl.envs.walk:walk", 29, 8, 500, "mjx", "locomotion"),
+    "ant": Row("fastrl.envs.ant:ant", 105, 8, 1000, domain="locomotion"),
+    "ant-walk": Row("fastrl.envs.walk:walk", 29, 8, 500, domain="locomotion"),
     "antmaze-umaze": Row("fastrl.envs.antmaze:antmaze:umaze", 29, 8, 700, "mjx", "antmaze"),
     "antmaze-umaze-diverse": Row("fastrl.envs.antmaze:antmaze:umaze:diverse", 29, 8, 700, "mjx", "antmaze"),
     "antmaze-medium-play": Row("fastrl.envs.antmaze:antmaze:medium:play", 29, 8, 1000, "mjx", "antmaze"),

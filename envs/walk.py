@@ -12,8 +12,8 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
-from fastrl.envs.antmaze import CONTACT_CAP, FRAME_SKIP, RESET_NOISE, compile_ant
-from fastrl.envs.mjx import Simulator
+from fastrl.envs.antmaze import FRAME_SKIP, RESET_NOISE, compile_ant
+from fastrl.envs.legged import Legged
 from fastrl.envs.simulator import Physics
 from fastrl.types import Key, Spec, Step
 
@@ -35,8 +35,8 @@ class WalkState:
 
 def walk() -> "Walk":
     """An ant paid for its speed along a direction that is drawn anew now and then."""
-    spec = Spec(name="ant-walk", obs_size=29, action_size=8, horizon=500, domain="locomotion", backend="mjx")
-    return Walk(spec, Simulator(compile_ant(None, "d4rl"), FRAME_SKIP, CONTACT_CAP))
+    spec = Spec(name="ant-walk", obs_size=29, action_size=8, horizon=500, domain="locomotion")
+    return Walk(spec, Legged(compile_ant(None, "d4rl"), FRAME_SKIP))
 
 
 def observe(qpos: jax.Array, qvel: jax.Array, direction: jax.Array) -> jax.Array:
@@ -67,7 +67,7 @@ class Walk:
     """Reward: speed along the direction, m/s. Made by `walk`."""
 
     spec: Spec
-    simulator: Simulator
+    simulator: Legged
 
     def reset(self, key: Key) -> tuple[WalkState, jax.Array]:
         """AntMaze's start, but facing anywhere."""

@@ -45,11 +45,13 @@ def test_a_system_is_solved_as_numpy_solves_it(problem):
 
 def test_the_acceleration_is_the_minimum(problem):
     with jax.enable_x64(True):
-        solve = jax.jit(constraints.solve)
+        inertia, force, jacobian, weight, reference = problem
+        solve = jax.jit(lambda *rows: constraints.solve(constraints.Dense(inertia, jacobian), *rows))
         for start in (np.zeros(SIZE), np.full(SIZE, 9.0)):
-            acceleration, pushed = map(np.array, solve(*problem, start))
+            acceleration, forces = map(np.array, solve(force, weight, reference, start))
             np.testing.assert_allclose(gradient(problem, acceleration), 0, atol=1e-9)
-            np.testing.assert_allclose(pushed, problem[0] @ acceleration - problem[1], atol=1e-9)
+            np.testing.assert_allclose(jacobian.T @ forces, inertia @ acceleration - force, atol=1e-9)
+            assert (forces >= 0).all() and (forces[weight == 0] == 0).all()
     residual = problem[2] @ acceleration - problem[4]
     assert 2 < ((residual < 0) & (problem[3] > 0)).sum() < ROWS - 5, "the case is one-sided"
 
