@@ -39,16 +39,23 @@ class Arrow:
         """(M + J^T diag(weight) J)^-1 right [14]."""
         pull = self.jacobian * weight.reshape(LEGS, -1, 1)
         blocks = self.legs + jnp.sum(pull[..., :, None] * self.jacobian[..., None, :], 1)
-        across, own = blocks[:, :6, 6:], blocks[:, 6:, 6:]
-        a, b, c = own[:, 0, 0], own[:, 0, 1], own[:, 1, 1]
-        inverse = jnp.stack([jnp.stack([c, -b], 1), jnp.stack([-b, a], 1)], 1) / (a * c - b * b)[:, None, None]
-        carried = jnp.sum(across[:, :, :, None] * inverse[:, None], 2)  # [4, 6, 2]
-        legs = right[6:].reshape(LEGS, 2)
-        schur = jnp.sum(blocks[:, :6, :6] - jnp.sum(carried[:, :, None] * across[:, None], 3), 0)
-        root = right[:6] - jnp.sum(carried * legs[:, None], (0, 2))
-        root = solve_positive(self.torso + schur, root)
-        left = legs - jnp.sum(across * root[None, :, None], 1)
-        return jnp.concatenate([root, jnp.sum(inverse * left[:, None], 2).ravel()])
+        a, b, c = blocks[:, 6, 6], blocks[:, 6, 7], blocks[:, 7, 7]
+        scale = 1 / (a * c - b * b)
+        first, second = blocks[:, :6, 6], blocks[:, :6, 7]  # [4, 6], the torso with either joint
+        hip, ankle = right[6::2], right[7::2]  # [4]
+        by_hip = (c[:, None] * first - b[:, None] * second) * scale[:, None]
+        by_ankle = (a[:, None] * second - b[:, None] * first) * scale[:, None]
+        schur = by_hip[:, :, None] * first[:, None] + by_ankle[:, :, None] * second[:, None]
+        root = right[:6] - summed(by_hip * hip[:, None] + by_ankle * ankle[:, None])
+        root = solve_positive(self.torso + summed(blocks[:, :6, :6] - schur), root)
+        hip, ankle = hip - jnp.sum(first * root[None], 1), ankle - jnp.sum(second * root[None], 1)
+        joints = jnp.stack([(c * hip - b * ankle) * scale, (a * ankle - b * hip) * scale], 1)
+        return jnp.concatenate([root, joints.ravel()])
+
+
+def summed(legs: jax.Array) -> jax.Array:
+    """The sum over the first axis [4, ...], written out: a compiler joins it with what follows."""
+    return legs[0] + legs[1] + legs[2] + legs[3]
 
 
 def split(vector: jax.Array) -> jax.Array:
@@ -59,4 +66,4 @@ def split(vector: jax.Array) -> jax.Array:
 
 def joined(legs: jax.Array) -> jax.Array:
     """[4, 8] to [14], the torso's parts added."""
-    return jnp.concatenate([jnp.sum(legs[:, :6], 0), legs[:, 6:].ravel()])
+    return jnp.concatenate([summed(legs[:, :6]), legs[:, 6:].ravel()])

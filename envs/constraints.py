@@ -123,10 +123,11 @@ def solve(
     def newton(state: State) -> State:
         acceleration, residual, active, rounds, _ = state
         pull = jnp.where(active, weight, 0.0)
-        direction = system.solve(pull, force + system.push(pull * reference)) - acceleration
+        downhill = force - system.momentum(acceleration) - system.push(pull * residual)
+        direction = system.solve(pull, downhill)
         along = system.along(direction)
-        slope = jnp.sum(direction * (system.momentum(acceleration) - force))
-        curvature = jnp.sum(direction * system.momentum(direction))
+        fall = jnp.sum(direction * downhill)  # its curvature in M + J^T diag(pull) J too
+        slope, curvature = -fall - jnp.sum(pull * residual * along), fall - jnp.sum(pull * along * along)
         settled = jnp.all(((residual + along < 0) == active) | (weight == 0))
         length = jnp.where(settled, 1.0, line_search(slope, curvature, residual, along, weight))
         acceleration, residual = acceleration + length * direction, residual + length * along
@@ -154,7 +155,7 @@ def line_search(
     there = jnp.minimum(residual[:, None] + along[:, None] * lengths[None], 0.0)
     slopes = slope + lengths * curvature + jnp.sum((weight * along)[:, None] * there, 0)
     low = jnp.max(jnp.where(slopes <= 0, lengths, 0.0))
-    high = jnp.min(jnp.where(slopes > 0, lengths, 2 * low))
+    high = jnp.min(jnp.where(slopes > 0, lengths, 2 * lengths[-1]))
     pull = jnp.where(residual + 0.5 * (low + high) * along < 0, weight * along, 0.0)
     slope, curvature = slope + jnp.sum(pull * residual), curvature + jnp.sum(pull * along)
     length = jnp.where(curvature > 0, -slope / jnp.where(curvature > 0, curvature, 1.0), 0.0)

@@ -14,8 +14,8 @@ import numpy as np
 
 from fastrl.envs.arrow import LEGS, Arrow, joined
 from fastrl.envs.constraints import Softness, solve
-from fastrl.envs.planar import axes_of
 from fastrl.envs.simulator import Physics, Simulator
+from fastrl.envs.vectors import apply, axes_of, cross, dot, matrix_of, product, skew, turned, turning
 
 UPPER = np.array([0, 0, 1, 1, 1, 1, 0])
 LOWER = np.array([0, 0, 0, 0, 1, 1, 0])
@@ -52,7 +52,7 @@ class Legged(Simulator):
         self.shins = model.body_pos[lower]  # [4, 3], from the hip to the ankle
         axes = model.jnt_axis[1:].reshape(LEGS, 2, 3)
         self.hip_axes, self.ankle_axes = axes[:, 0], axes[:, 1]
-        self.hip_turns, self.ankle_turns = _turning(axes[:, 0]), _turning(axes[:, 1])
+        self.hip_turns, self.ankle_turns = turning(axes[:, 0]), turning(axes[:, 1])
         self.torso_inertia = _fixed_inertia(model, [1, *fixed])
         limbs = self.bodies[:, 1:]
         self.mass, self.centre = model.body_mass[limbs], model.body_ipos[limbs]
@@ -102,7 +102,7 @@ class Legged(Simulator):
         """
         model, cast = self.mj_model, lambda x: jnp.asarray(x, state.qpos.dtype)
         frames = self.frames(state.qpos)
-        own = lambda vector: jnp.concatenate([jnp.sum(frames.turn * vector[:3, None], 0), vector[3:]])
+        own = lambda vector: jnp.concatenate([apply(frames.turn.T, vector[:3]), vector[3:]])
         qvel = own(state.qvel)
         legs, bias = self._legs(frames, qvel)
         motors = jnp.clip(control, cast(model.actuator_ctrlrange[:, 0]), cast(model.actuator_ctrlrange[:, 1]))
@@ -111,27 +111,30 @@ class Legged(Simulator):
         system = Arrow(cast(self.torso_inertia), legs, jacobian)
         weight, reference = self.softness.reference(depth, system.along(qvel))
         acceleration, forces = solve(system, force, weight, reference, own(state.warmstart))
-        world = jnp.concatenate([jnp.sum(frames.turn * acceleration[None, :3], 1), acceleration[3:]])
+        world = jnp.concatenate([apply(frames.turn, acceleration[:3]), acceleration[3:]])
         return world, system, force, forces
 
     def frames(self, qpos: jax.Array) -> Frames:
         """Where everything is."""
         cast = lambda x: jnp.asarray(x, qpos.dtype)
         angles = (qpos[7:] - cast(self.qpos0[7:])).reshape(LEGS, 2)
-        hip, bent = _turned(cast(self.hip_turns), angles[:, 0]), _turned(cast(self.ankle_turns), angles[:, 1])
-        ankle = jnp.sum(hip[..., None] * bent[:, None], 2)
-        knee = cast(self.hips) + _apply(hip, cast(self.shins))
-        return Frames(_matrix(qpos[3:7]), qpos[2], hip, ankle, knee, _apply(hip, cast(self.ankle_axes)))
+        hip, bent = turned(cast(self.hip_turns), angles[:, 0]), turned(cast(self.ankle_turns), angles[:, 1])
+        ankle = product(hip, bent)
+        knee = cast(self.hips) + apply(hip, cast(self.shins))
+        return Frames(matrix_of(qpos[3:7]), qpos[2], hip, ankle, knee, apply(hip, cast(self.ankle_axes)))
 
-    def _columns(self, frames: Frames, points: jax.Array, upper: np.ndarray, lower: np.ndarray) -> jax.Array:
-        """[4, P, 3, 8]: how points [4, P, 3] move; `upper` and `lower` [P] say whether with the hip, the ankle."""
+    def _moves(
+        self, frames: Frames, points: jax.Array, directions: jax.Array, upper: np.ndarray, lower: np.ndarray
+    ) -> jax.Array:
+        """[4, P, D, 8]: how points [4, P, 3] move along directions [4, P, D, 3].
+
+        `upper` and `lower` [P] say which of them move with the hip, and with the ankle.
+        """
         cast = lambda x: jnp.asarray(x, points.dtype)
-        eye = jnp.broadcast_to(cast(np.eye(3))[None, None], (*points.shape, 3))
-        spin = jnp.stack([_cross(cast(axis)[None, None], points) for axis in np.eye(3)], -1)
-        by_hip = _cross(cast(self.hip_axes)[:, None], points - cast(self.hips)[:, None])
-        by_ankle = _cross(frames.bend[:, None], points - frames.knee[:, None])
-        by_hip, by_ankle = by_hip * cast(upper)[None, :, None], by_ankle * cast(lower)[None, :, None]
-        return jnp.concatenate([eye, spin, by_hip[..., None], by_ankle[..., None]], -1)
+        by_hip = cross(cast(self.hip_axes)[:, None], points - cast(self.hips)[:, None]) * cast(upper)[None, :, None]
+        by_ankle = cross(frames.bend[:, None], points - frames.knee[:, None]) * cast(lower)[None, :, None]
+        joints = [dot(directions, x[:, :, None])[..., None] for x in (by_hip, by_ankle)]
+        return jnp.concatenate([directions, cross(points[:, :, None], directions), *joints], -1)
 
     def _legs(self, frames: Frames, qvel: jax.Array) -> tuple[jax.Array, jax.Array]:
         """(the legs' inertia [4, 8, 8], the bias force [14] of legs and torso, gravity among it)."""
@@ -139,35 +142,36 @@ class Legged(Simulator):
         spin, speeds = qvel[3:6], qvel[6:].reshape(LEGS, 2)
         hips, hip_axis = cast(self.hips), cast(self.hip_axes)
         first = spin[None] + hip_axis * speeds[:, :1]
-        first_rate = _cross(spin[None], hip_axis) * speeds[:, :1]
+        first_rate = cross(spin[None], hip_axis) * speeds[:, :1]
         second = first + frames.bend * speeds[:, 1:]
-        second_rate = first_rate + _cross(first, frames.bend) * speeds[:, 1:]
-        swing = lambda rate, spin, arm: _cross(rate, arm) + _cross(spin, _cross(spin, arm))
-        arms = [_apply(turn, cast(self.centre[:, i])) for i, turn in enumerate((frames.hip, frames.ankle))]
+        second_rate = first_rate + cross(first, frames.bend) * speeds[:, 1:]
+        swing = lambda rate, spin, arm: cross(rate, arm) + cross(spin, cross(spin, arm))
+        arms = [apply(turn, cast(self.centre[:, i])) for i, turn in enumerate((frames.hip, frames.ankle))]
         rising = cast(-self.mj_model.opt.gravity[2]) * frames.turn[2]
-        at_hip = rising[None] + _cross(spin[None], _cross(spin[None], hips))
+        at_hip = rising[None] + cross(spin[None], cross(spin[None], hips))
         at_knee = at_hip + swing(first_rate, first, frames.knee - hips)
         moves = [at_hip + swing(first_rate, first, arms[0]), at_knee + swing(second_rate, second, arms[1])]
-        linear = self._columns(frames, jnp.stack([hips + arms[0], frames.knee + arms[1]], 1), *_LIMBS)
+        centres = jnp.stack([hips + arms[0], frames.knee + arms[1]], 1)
+        linear = self._moves(frames, centres, jnp.broadcast_to(cast(np.eye(3))[None, None], (LEGS, 2, 3, 3)), *_LIMBS)
         axes = jnp.stack([frames.hip, frames.ankle], 1)
-        principal = jnp.sum(axes[..., None] * cast(self.principal)[:, :, None], 3).swapaxes(2, 3)  # [4, 2, 3, 3]
-        turning = jnp.concatenate([jnp.zeros_like(principal), principal, self._hinges(frames, principal)], -1)
+        principal = product(axes, cast(self.principal)).swapaxes(2, 3)  # [4, 2, 3, 3]
+        angular = jnp.concatenate([jnp.zeros_like(principal), principal, self._hinges(frames, principal)], -1)
         mass, inertia = cast(self.mass)[..., None], cast(self.inertia)
-        spins = _apply(principal, jnp.stack([first, second], 1))
-        torque = inertia * _apply(principal, jnp.stack([first_rate, second_rate], 1)) + _cross(spins, inertia * spins)
+        spins = apply(principal, jnp.stack([first, second], 1))
+        torque = inertia * apply(principal, jnp.stack([first_rate, second_rate], 1)) + cross(spins, inertia * spins)
         square = lambda rows, scale: jnp.sum(rows[..., :, None] * (rows * scale[..., None])[..., None, :], (1, 2))
-        legs = square(linear, jnp.broadcast_to(mass, inertia.shape)) + square(turning, inertia) + cast(self.armature)
-        bias = linear * (mass * jnp.stack(moves, 1))[..., None] + turning * torque[..., None]
+        legs = square(linear, jnp.broadcast_to(mass, inertia.shape)) + square(angular, inertia) + cast(self.armature)
+        bias = linear * (mass * jnp.stack(moves, 1))[..., None] + angular * torque[..., None]
         torso = cast(self.torso_inertia)
         momentum = jnp.sum(torso[:, 3:] * spin[None], 1).reshape(2, 3)
-        still = jnp.sum(torso[:, :3] * rising[None], 1) + _cross(spin[None], momentum).ravel()
+        still = jnp.sum(torso[:, :3] * rising[None], 1) + cross(spin[None], momentum).ravel()
         return legs, joined(jnp.sum(bias, (1, 2))) + jnp.pad(still, (0, 2 * LEGS))
 
     def _hinges(self, frames: Frames, principal: jax.Array) -> jax.Array:
         """[4, 2, 3, 2]: how hip and ankle turn the two limbs, along their principal axes."""
         hip = jnp.broadcast_to(jnp.asarray(self.hip_axes, principal.dtype)[:, None], (LEGS, 2, 3))
         bend = frames.bend[:, None] * jnp.asarray(_LIMBS[1], principal.dtype)[None, :, None]
-        return jnp.stack([_apply(principal, hip), _apply(principal, bend)], -1)
+        return jnp.stack([apply(principal, hip), apply(principal, bend)], -1)
 
     def contacts(self, frames: Frames) -> tuple[jax.Array, jax.Array, jax.Array]:
         """(points [4, 7, 3], their normal and tangents [4, 7, 3, 3], depths past the margin [4, 7]) on the floor."""
@@ -175,28 +179,26 @@ class Legged(Simulator):
         east, north, up = (axis[None, None] for axis in frames.turn)
         turns = jnp.stack([jnp.broadcast_to(cast(np.eye(3))[None], (LEGS, 3, 3)), frames.hip, frames.ankle], 1)
         origin = jnp.stack([jnp.zeros_like(frames.knee), cast(self.hips), frames.knee], 1)
-        ends = origin[:, :, None] + _apply(turns[:, :, None], cast(self.ends))
-        axes = _apply(turns, cast(self.axes))
-        flat = axes - up * jnp.sum(axes * up, -1, keepdims=True)
-        length = jnp.sqrt(jnp.sum(jnp.square(flat), -1, keepdims=True))
+        ends = origin[:, :, None] + apply(turns[:, :, None], cast(self.ends))
+        axes = apply(turns, cast(self.axes))
+        flat = axes - up * dot(axes, up)[..., None]
+        length = jnp.sqrt(dot(flat, flat))[..., None]
         short = length < _NO_DIRECTION
         flat = jnp.where(short, east, flat / jnp.where(short, 1.0, length))
         ball = jnp.broadcast_to(cast(self.ball)[None, None], (LEGS, 1, 3))
         centres = jnp.concatenate([ends.reshape(LEGS, 6, 3), ball], 1)
         first = jnp.concatenate([jnp.repeat(flat, 2, 1), jnp.broadcast_to(north, (LEGS, 1, 3))], 1)
-        gap = frames.height + jnp.sum(centres * up, -1) - cast(self.radius)
+        gap = frames.height + dot(centres, up) - cast(self.radius)
         points = centres - (cast(self.radius) + 0.5 * gap)[..., None] * up
         normal = jnp.broadcast_to(up, first.shape)
-        return points, jnp.stack([normal, first, _cross(normal, first)], 2), gap - cast(self.margin)
+        return points, jnp.stack([normal, first, cross(normal, first)], 2), gap - cast(self.margin)
 
     def _rows(self, frames: Frames, qpos: jax.Array) -> tuple[jax.Array, jax.Array]:
         """(Jacobian [4, R, 8], depths [4 R]) of every constraint there can be: contacts with the floor, limits."""
         cast = lambda x: jnp.asarray(x, qpos.dtype)
         points, directions, depth = self.contacts(frames)
-        columns = self._columns(frames, points, UPPER, LOWER)
-        along = jnp.sum(directions[..., None] * columns[:, :, None], 3)  # [4, 7, 3, 8]
-        leaning = cast(self._edges())  # [4, 7, 4, 3]
-        contacts = jnp.sum(leaning[..., None] * along[:, :, None], 3).reshape(LEGS, -1, 8)
+        along = self._moves(frames, points, directions, UPPER, LOWER)  # [4, 7, 3, 8]
+        contacts = product(cast(self._edges()), along).reshape(LEGS, -1, 8)
         low, high = (cast(x).reshape(LEGS, 2) for x in self.mj_model.jnt_range[1:].T)
         angles = qpos[7:].reshape(LEGS, 2)
         side = jnp.where(angles - low < high - angles, 1.0, -1.0)
@@ -218,11 +220,11 @@ class Legged(Simulator):
         edges = self.forward(state, control)[3].reshape(LEGS, -1)[:, :-2].reshape(LEGS, 7, len(EDGES), 1)
         parts = jnp.sum(edges * cast(self._edges()), 2)  # [4, 7, 3], along normal and tangents
         force = jnp.sum(parts[..., None] * directions, 2)
-        arms = [_apply(turn, cast(self.centre[:, i])) for i, turn in enumerate((frames.hip, frames.ankle))]
+        arms = [apply(turn, cast(self.centre[:, i])) for i, turn in enumerate((frames.hip, frames.ankle))]
         limbs = jnp.stack([cast(self.hips) + arms[0], frames.knee + arms[1]], 1)
         moment = jnp.sum(cast(self.mass)[..., None] * limbs, (0, 1)) + cast(_moment(self.torso_inertia))
         centre = moment / cast(self.torso_inertia[0, 0] + self.mass.sum())
-        wrench = jnp.stack([_cross(points - centre[None, None], force), force], 2)  # [4, 7, 2, 3]
+        wrench = jnp.stack([cross(points - centre[None, None], force), force], 2)  # [4, 7, 2, 3]
         wrench = jnp.sum(wrench[..., None, :] * frames.turn[None, None, None], -1).reshape(LEGS, 7, 6)
         legs = jnp.sum(wrench[:, :6].reshape(LEGS, 3, 2, 6), 2).reshape(-1, 6)
         found = jnp.zeros((self.mj_model.nbody, 6), state.qpos.dtype).at[self.bodies.ravel()].set(legs)
@@ -257,7 +259,7 @@ def _fixed_inertia(model: mujoco.MjModel, bodies: list[int]) -> np.ndarray:
     for body in bodies:
         centre = model.body_ipos[body] + (model.body_pos[body] if body > 1 else 0)
         axes = axes_of(model.body_iquat[body][None])[0]
-        linear = np.concatenate([np.eye(3), -_skew(centre)], 1)
+        linear = np.concatenate([np.eye(3), -skew(centre)], 1)
         inertia += model.body_mass[body] * linear.T @ linear
         inertia[3:, 3:] += axes @ np.diag(model.body_inertia[body]) @ axes.T
     return inertia
@@ -266,42 +268,3 @@ def _fixed_inertia(model: mujoco.MjModel, bodies: list[int]) -> np.ndarray:
 def _moment(inertia: np.ndarray) -> np.ndarray:
     """Mass times centre [3] of a spatial inertia [6, 6]."""
     return np.array([inertia[5, 1], inertia[3, 2], inertia[4, 0]])
-
-
-def _skew(vector: np.ndarray) -> np.ndarray:
-    x, y, z = vector
-    return np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
-
-
-def _turning(axes: np.ndarray) -> np.ndarray:
-    """[3, N, 3, 3]: a rotation about an axis is the first, plus cosine times the second, plus sine times the third."""
-    outer = axes[:, :, None] * axes[:, None, :]
-    return np.stack([outer, np.eye(3)[None] - outer, np.stack([_skew(axis) for axis in axes])])
-
-
-def _turned(turning: jax.Array, angle: jax.Array) -> jax.Array:
-    """Rotations [N, 3, 3] by angles [N]."""
-    cosine, sine = jnp.cos(angle)[:, None, None], jnp.sin(angle)[:, None, None]
-    return turning[0] + cosine * turning[1] + sine * turning[2]
-
-
-def _matrix(quaternion: jax.Array) -> jax.Array:
-    """The rotation [3, 3] of a quaternion [4] that is normalised here."""
-    w, x, y, z = quaternion / jnp.sqrt(jnp.sum(jnp.square(quaternion)))
-    rows = (
-        (w * w + x * x - y * y - z * z, 2 * (x * y - w * z), 2 * (x * z + w * y)),
-        (2 * (x * y + w * z), w * w - x * x + y * y - z * z, 2 * (y * z - w * x)),
-        (2 * (x * z - w * y), 2 * (y * z + w * x), w * w - x * x - y * y + z * z),
-    )
-    return jnp.stack([jnp.stack(row) for row in rows])
-
-
-def _apply(matrix: jax.Array, vector: jax.Array) -> jax.Array:
-    """[..., 3] from [..., 3, 3] and [..., 3]."""
-    return jnp.sum(matrix * vector[..., None, :], -1)
-
-
-def _cross(a: jax.Array, b: jax.Array) -> jax.Array:
-    """The cross product of [..., 3]."""
-    (ax, ay, az), (bx, by, bz) = (tuple(x[..., i] for i in range(3)) for x in (a, b))
-    return jnp.stack([ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx], -1)

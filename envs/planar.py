@@ -9,8 +9,6 @@ bodies' angles: one product gives all of them. What MuJoCo computes body after b
 on small arrays here. Constants are read from the compiled model; tests compare every term with C's.
 """
 
-import dataclasses
-
 import jax
 import jax.numpy as jnp
 import mujoco
@@ -19,18 +17,10 @@ from jax import lax
 
 from fastrl.envs.constraints import Dense, Softness, solve, solve_positive
 from fastrl.envs.simulator import Physics, Simulator
+from fastrl.envs.vectors import axes_of
 
 _ROOT = (mujoco.mjtJoint.mjJNT_SLIDE, mujoco.mjtJoint.mjJNT_SLIDE, mujoco.mjtJoint.mjJNT_HINGE)
 _CAPSULE, _PLANE = mujoco.mjtGeom.mjGEOM_CAPSULE, mujoco.mjtGeom.mjGEOM_PLANE
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Points:
-    """P points fixed to bodies: places and Jacobians are linear in the cosines and sines [2B] of the bodies' angles."""
-
-    body: np.ndarray  # [P], from 0
-    place: np.ndarray  # [P, 2, 2B]: x and z, without the root's
-    jacobian: np.ndarray  # [P, 2, V, 2B], without the root's slides
 
 
 class Planar(Simulator):
@@ -43,13 +33,13 @@ class Planar(Simulator):
         self.turns = _turns(model)  # [B, V]: a body's angle is a sum of joints
         offsets = _offsets(model)
         self.origin = _xz(model.body_pos[1] + model.jnt_pos[2])
-        masses = np.arange(1, model.nbody)
-        self.centres = self._points(masses - 1, _fixed(offsets, masses - 1, _xz(model.body_ipos[1:])))
+        centres = _fixed(offsets, np.arange(model.nbody - 1), _xz(model.body_ipos[1:]))
         self.root_mass = np.sqrt(model.body_mass[1:])
         self.constant_inertia = self.turns.T @ np.diag(_inertia(model)) @ self.turns + np.diag(model.dof_armature)
         self.geoms = np.flatnonzero(model.geom_type == _CAPSULE)
-        body, ends = _capsule_ends(model, self.geoms)
-        self.ends = self._points(body, _fixed(offsets, body, ends))
+        self.end_body, ends = _capsule_ends(model, self.geoms)
+        points = np.concatenate([centres, _fixed(offsets, self.end_body, ends)])
+        self.places, self.jacobians = self._linear(points)
         self.radius = np.repeat(model.geom_size[self.geoms, 0], 2)
         self.pairs = _pairs(model, self.geoms)
         self.limited = np.flatnonzero(model.jnt_limited)
@@ -57,13 +47,17 @@ class Planar(Simulator):
         self.gear[model.actuator_trnid[:, 0], np.arange(model.nu)] = model.actuator_gear[:, 0]
         self._soften()
 
-    def _points(self, body: np.ndarray, offsets: np.ndarray) -> Points:
-        """Of points whose offsets [P, B, 2] along the way from the root are known."""
-        x, z = offsets[..., 0], offsets[..., 1]
+    def _linear(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(places [P, 2, 2B], Jacobians [P, 2, V, 2B]), linear in the cosines and sines [2B] of the bodies' angles.
+
+        Of the centres of the B bodies, then of the capsules' ends, by their offsets [P, B, 2] along the way from the
+        root; the root's own place and slides come on top.
+        """
+        x, z = points[..., 0], points[..., 1]
         place = np.stack([np.concatenate([x, z], 1), np.concatenate([z, -x], 1)], 1)
         by_angle = np.stack([np.stack([z, -x]), np.stack([-x, -z])])  # [xz, cos sin, P, B]: d place / d angle
         jacobian = np.einsum("dfpb,bv->pdvfb", by_angle, self.turns)
-        return Points(body, place, jacobian.reshape(*jacobian.shape[:3], -1))
+        return place, jacobian.reshape(*jacobian.shape[:3], -1)
 
     def _soften(self) -> None:
         """The constants of the constraints' rows: three a capsule's end, one a pair, one a limited joint.
@@ -117,18 +111,19 @@ class Planar(Simulator):
         moved = qpos - cast(model.qpos0)
         angle, spin = (jnp.sum(cast(self.turns) * x[None], 1) for x in (moved, qvel))
         circle = jnp.concatenate([jnp.cos(angle), jnp.sin(angle)])
-        centres, ends = self._jacobian(self.centres, circle), self._jacobian(self.ends, circle)
-        heavy = (centres * cast(self.root_mass)[:, None, None]).reshape(-1, model.nv)
+        bodies, ends = len(self.root_mass), len(self.end_body)
+        both = _times(np.concatenate([self.places[bodies:].reshape(2 * ends, -1), _rows(self.jacobians)]), circle)
+        places = both[: 2 * ends].reshape(ends, 2) + (moved[:2] + cast(self.origin))[None]
+        jacobians = both[2 * ends :].reshape(-1, 2, model.nv) + cast(np.eye(model.nv)[:2])[None]
+        heavy = (jacobians[:bodies] * cast(self.root_mass)[:, None, None]).reshape(-1, model.nv)
         inertia = jnp.sum(heavy[:, :, None] * heavy[:, None, :], 0) + cast(self.constant_inertia)
-        falling = (
-            -self._place(self.centres, circle * jnp.tile(jnp.square(spin), 2)) - cast(_xz(model.opt.gravity))[None]
-        )
-        bias = jnp.sum(heavy * (falling * cast(self.root_mass)[:, None]).reshape(-1, 1), 0)
+        turning = _times(_rows(self.places[:bodies]), circle * jnp.tile(jnp.square(spin), 2)).reshape(bodies, 2)
+        falling = (-turning - cast(_xz(model.opt.gravity))[None]) * cast(self.root_mass)[:, None]
+        bias = jnp.sum(heavy * falling.reshape(-1, 1), 0)
         motors = jnp.clip(control, cast(model.actuator_ctrlrange[:, 0]), cast(model.actuator_ctrlrange[:, 1]))
         force = jnp.sum(cast(self.gear) * motors[None], 1) - bias
         force -= cast(model.dof_damping) * qvel + cast(model.jnt_stiffness) * (qpos - cast(model.qpos_spring))
-        places = self._place(self.ends, circle) + (moved[:2] + cast(self.origin))[None]
-        return inertia, force, self._rows(qpos, qvel, places, ends)
+        return inertia, force, self._rows(qpos, qvel, places, jacobians[bodies:])
 
     def _rows(
         self, qpos: jax.Array, qvel: jax.Array, places: jax.Array, jacobians: jax.Array
@@ -137,7 +132,7 @@ class Planar(Simulator):
         cast = lambda x: jnp.asarray(x, qpos.dtype)
         height, radius = places[:, 1], cast(self.radius)
         arm = -0.5 * (height + radius)  # from an end's centre down to where the contact acts
-        up, turns = jacobians[:, 1], cast(self.turns[self.ends.body])
+        up, turns = jacobians[:, 1], cast(self.turns[self.end_body])
         along = cast(self.friction)[:, None] * (jacobians[:, 0] + arm[:, None] * turns)
         gap = height - radius - cast(self.margin)
         parts, depths = [up, up + along, up - along], [gap, gap, gap]
@@ -181,23 +176,18 @@ class Planar(Simulator):
         """The Jacobian [N, V], along `normal` [N, 2], of the points `contact` [N, 2] of capsules with an `end`."""
         arm = contact - end
         turned = normal[:, 0] * arm[:, 1] - normal[:, 1] * arm[:, 0]
-        turns = jnp.asarray(self.turns[self.ends.body[2 * slots]], contact.dtype)
+        turns = jnp.asarray(self.turns[self.end_body[2 * slots]], contact.dtype)
         return jnp.sum(jacobians[slots] * normal[:, :, None], 1) + turned[:, None] * turns
-
-    def _place(self, points: Points, circle: jax.Array) -> jax.Array:
-        """[P, 2], from the root."""
-        return _times(points.place, circle)
-
-    def _jacobian(self, points: Points, circle: jax.Array) -> jax.Array:
-        """[P, 2, V]."""
-        slides = np.eye(self.turns.shape[1])[:2]
-        return _times(points.jacobian, circle) + jnp.asarray(slides, circle.dtype)[None]
 
 
 def _times(matrix: np.ndarray, vector: jax.Array) -> jax.Array:
-    """A constant [..., F] times a vector [F], in full precision on every device."""
-    flat = jnp.asarray(matrix.reshape(-1, matrix.shape[-1]), vector.dtype)
-    return jnp.dot(flat, vector, precision=lax.Precision.HIGHEST).reshape(matrix.shape[:-1])
+    """A constant [N, F] times a vector [F], in full precision on every device."""
+    return jnp.dot(jnp.asarray(matrix, vector.dtype), vector, precision=lax.Precision.HIGHEST)
+
+
+def _rows(array: np.ndarray) -> np.ndarray:
+    """[..., F] as [N, F]."""
+    return array.reshape(-1, array.shape[-1])
 
 
 def _xz(vector: np.ndarray) -> np.ndarray:
@@ -241,14 +231,6 @@ def _fixed(offsets: np.ndarray, body: np.ndarray, place: np.ndarray) -> np.ndarr
     way = offsets[body].copy()
     way[np.arange(len(body)), body] += place
     return way
-
-
-def axes_of(quaternions: np.ndarray) -> np.ndarray:
-    """Rotation matrices [N, 3, 3]."""
-    matrices = np.zeros((len(quaternions), 9))
-    for matrix, quaternion in zip(matrices, quaternions):
-        mujoco.mju_quat2Mat(matrix, quaternion)
-    return matrices.reshape(-1, 3, 3)
 
 
 def _inertia(model: mujoco.MjModel) -> np.ndarray:

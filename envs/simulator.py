@@ -102,16 +102,15 @@ class Simulator(abc.ABC):
 
 def _turn(quaternion: jax.Array, velocity: jax.Array, time: jax.Array) -> jax.Array:
     """A quaternion [4] after `time` seconds of a local angular velocity [3] (`mju_quatIntegrate`)."""
-    speed = jnp.sqrt(jnp.sum(jnp.square(velocity)))
+    speed = jnp.sqrt(sum(x * x for x in velocity))
     still = speed == 0
     half = 0.5 * time * speed
-    axis = velocity / jnp.where(still, 1.0, speed) * jnp.sin(half)
-    w, (x, y, z), (a, b, c), d = quaternion[0], quaternion[1:], axis, jnp.cos(half)
+    w, x, y, z = quaternion
+    d, (a, b, c) = jnp.cos(half), velocity * (jnp.sin(half) / jnp.where(still, 1.0, speed))
     product = (
         w * d - x * a - y * b - z * c,
         w * a + x * d + y * c - z * b,
         w * b - x * c + y * d + z * a,
         w * c + x * b - y * a + z * d,
     )
-    turned = jnp.stack(product)
-    return turned / jnp.sqrt(jnp.sum(jnp.square(turned)))
+    return jnp.stack(product) / jnp.sqrt(sum(x * x for x in product))
