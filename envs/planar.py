@@ -90,10 +90,11 @@ class Planar(Simulator):
         return self.forward(state, control)[2]
 
     def euler(self, state: Physics, control: jax.Array) -> tuple[Physics, Physics]:
-        """As `mj_Euler`."""
-        inertia, force, acceleration, constraint = self.forward(state, control)
-        damped = inertia + jnp.asarray(np.diag(self.timestep * self.mj_model.dof_damping), inertia.dtype)
-        qvel = state.qvel + self.timestep * solve_positive(damped, force + constraint)
+        """As `mj_Euler`: from the acceleration a to a' of (M + h D) a' = M a, that is a - (M + h D)^-1 h D a."""
+        inertia, _, acceleration, _ = self.forward(state, control)
+        damping = jnp.asarray(self.timestep * self.mj_model.dof_damping, inertia.dtype)
+        slowed = solve_positive(inertia + jnp.diag(damping), damping * acceleration)
+        qvel = state.qvel + self.timestep * (acceleration - slowed)
         return Physics(self._move(state.qpos, qvel, self.timestep), qvel, acceleration), state
 
     def forward(self, state: Physics, control: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:

@@ -1,7 +1,7 @@
 """Which seeds still learn: one whose numbers stop being finite is frozen at its last good update, and the others go on.
 
-On the device a step's numbers are checked and a bad step is undone, seed by seed, so that no seed's bits depend on
-another's. On the host a frozen seed is put into words.
+On the device a step's numbers are checked and, among several seeds, a bad step is undone, seed by seed, so that no
+seed's bits depend on another's. On the host a frozen seed is put into words.
 """
 
 import dataclasses
@@ -23,7 +23,7 @@ class Health:
     """Whether each seed is frozen, since when, and why; it stays so in later phases."""
 
     bad: jax.Array  # [S] int32: bits of the numbers that were not finite, in the order of `names`; 0 while it learns
-    step: jax.Array  # [S] int32: the step of its phase that was undone
+    step: jax.Array  # [S] int32: the step of its phase that was bad
 
     @property
     def good(self) -> jax.Array:

@@ -49,7 +49,7 @@ class Record:
 
     def train(self, number: int, done: int, carry: Carry) -> None:
         """One row of training metrics: means over the steps since the last row, NaN for a frozen seed."""
-        self._frozen(number, done, carry)
+        self.frozen(number, done, carry)
         good = np.asarray(carry.seeds.health.good)
         totals = {name: np.asarray(value) for name, value in carry.seeds.totals.items()}
         steps, ended = totals.pop("steps"), totals.pop("rollout/episodes", None)
@@ -61,7 +61,7 @@ class Record:
             row[name] = np.where(good, means, math.nan).tolist()
         self.append(row)
 
-    def _frozen(self, number: int, done: int, carry: Carry) -> None:
+    def frozen(self, number: int, done: int, carry: Carry) -> None:
         """Logs the seeds that were frozen since the last row; `Diverged` where none may be, or none is left."""
         known, found = {row["seed"] for row in self.rows if row["kind"] == "frozen"}, carry.seeds.health
         bad, at = np.asarray(found.bad), np.asarray(found.step)

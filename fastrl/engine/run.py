@@ -252,6 +252,8 @@ class Driver:
         step = sum(self.plan.iterations(phase) for phase in self.plan.phases[:number]) + int(carry.step)
         if self.checkpoints is None or self.path is None or step <= self.safe:
             return
+        if self.plan.seeds == 1:  # its last step may be bad and was not undone: what was saved before stays the newest
+            self.record.frozen(number, int(carry.step), carry)
         meta = {"phase": number, "rows": rows, "timing": self.timing}
         self.checkpoints.save(step, carry, meta)
         folder.write_json(self.path / "timing.json", {"phases": self.timing})

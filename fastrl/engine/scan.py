@@ -29,6 +29,7 @@ class Program(NamedTuple):
     task: Task
     part: int  # the stream that it draws from
     before: int  # steps of each environment copy (or gradient steps) that were done on that stream before
+    undo: bool  # a bad step of a seed, for the sake of the others; a run of one seed ends there, and keeps no copy
 
 
 class Block(NamedTuple):
@@ -41,7 +42,7 @@ class Block(NamedTuple):
 
 def program_of(plan: Plan, number: int) -> Program:
     """Phase `number` of a plan."""
-    return Program(plan.phases[number], plan.task, *plan.part(number))
+    return Program(plan.phases[number], plan.task, *plan.part(number), undo=plan.seeds > 1)
 
 
 def learn(program: Program, agent: State, numbers: Metrics, rows: jax.Array, key: Key, time: jax.Array) -> tuple:  # type: ignore[type-arg]
@@ -162,8 +163,8 @@ def advance(
 ) -> tuple[Block, Metrics]:
     """One step of a block of n seeds, the first of which is `first`, and what it adds to the log `[n]`.
 
-    A step that leaves a number of a seed not finite is undone for that seed, which is frozen from then on: its rows of
-    the ring are zeros.
+    Among several seeds, a step that leaves a number of one not finite is undone for it, and it is frozen from then on:
+    its rows of the ring are zeros.
     """
     phase = program.phase
     step, before, ring = state
@@ -183,7 +184,8 @@ def advance(
             sums["steps"] = 1.0 - waiting(program, block, time)
     known = health.examine(before.health, checks, step)
     sums = health.select(known.good, sums, jax.tree.map(jnp.zeros_like, sums))
-    block = health.select(known.good, dataclasses.replace(block, health=before.health), before)
+    if program.undo:
+        block = health.select(known.good, dataclasses.replace(block, health=before.health), before)
     return Block(step + 1, dataclasses.replace(block, health=known), ring), sums
 
 

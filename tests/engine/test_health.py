@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 
 from fastrl.collect import experience
-from fastrl.engine import health
+from fastrl.engine import enter, health
 from fastrl.engine.run import Diverged
 from fastrl.envs import TimeLimit
 from fastrl.reports import plot, report
 from fastrl.reports.results import load
 from fastrl.runs import manifest
+from fastrl.runs.checkpoint import Checkpoints
 from fastrl.runs.progress import Progress
 from fastrl.types import Spec, Step, UserError
 
@@ -157,6 +158,16 @@ def test_a_learning_rate_that_is_too_large_is_the_cause_named(plan_of, execute):
     assert "environment" not in str(caught.value) and "observation" not in str(caught.value)
     with pytest.raises(Diverged, match=r"^seed 0: not finite at step .* of finetune: .*; lower a learning rate"):
         execute(plan_of("sac", "probe-action", seeds=1, critic_lr=1e30, actor_lr=1e30))
+
+
+def test_of_one_seed_nothing_bad_is_saved(plan_of, execute, leaves_of, tmp_path):
+    """Its bad step is not undone, so what was saved before it has to stay the newest."""
+    plan = plan_of("sac", "probe-action", seeds=1, critic_lr=1e30, actor_lr=1e30)
+    with pytest.raises(Diverged, match=r"^seed 0: not finite"):
+        execute(dataclasses.replace(plan, checkpoint_minutes=0.0, chunk=5), tmp_path)
+    kept = Checkpoints(tmp_path / "checkpoints").restore(lambda meta: enter.template(plan, meta["phase"], None), print)
+    assert kept is not None and kept.carry.seeds.health.good.all()
+    assert all(np.isfinite(leaf).all() for leaf in leaves_of(kept.carry.seeds.agent).values())
 
 
 def test_stop_ends_the_run_at_the_first_seed(plan_of, execute, limit):
