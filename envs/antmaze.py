@@ -5,7 +5,7 @@ origin. `physics="gymnasium"` is Gymnasium-Robotics' task, on which Minari's dat
 maze around the origin, its goal radius and noise.
 
 Not reproduced: MuJoCo 2's contact margins (since 3.5 those of two geoms are added, not maximised), and the second
-contact of a leg that lies along a wall's edge (fastrl.envs.contact; benchmarks/results/parity.json has what it costs).
+contact of a leg that lies along a wall's edge (fastrl.envs.walls; benchmarks/results/parity.json has what it costs).
 """
 
 import dataclasses
@@ -20,19 +20,15 @@ import numpy as np
 
 from fastrl.envs import grid
 from fastrl.envs.grid import Maze
-from fastrl.envs.mjx import Simulator
+from fastrl.envs.legged import Legged
 from fastrl.envs.models import compile_model
-from fastrl.envs.simulator import Physics
+from fastrl.envs.simulator import Physics, Simulator
 from fastrl.errors import unknown
 from fastrl.types import Key, Spec, Step
 
 CELL = 4.0  # m
 FRAME_SKIP = 5
 RESET_NOISE = 0.1
-CONTACT_CAP = 12
-GEOM_PAIRS = 16
-"""Pairs of an ant's geom and a wall that are looked at, of each kind: those nearest by bounding spheres."""
-
 START = (1, 1)
 """The start cell."""
 
@@ -98,10 +94,9 @@ def antmaze(
         action_size=8,
         horizon=layout.horizon,
         domain="antmaze",
-        backend="mjx",
         sparse=not dense,
     )
-    simulator = Simulator(compile_ant(layout, physics), FRAME_SKIP, CONTACT_CAP)
+    simulator = Legged(compile_ant(layout, physics), FRAME_SKIP)
     env = AntMaze(spec, layout, simulator, physics, goal_in_obs, dense, continuing, None)
     if goal_seed is None:
         return env
@@ -120,7 +115,7 @@ def compile_ant(maze: Maze | None, physics: PhysicsOf) -> mujoco.MjModel:
     world = _find(root, "worldbody")
     for x, y in [] if maze is None else centres(maze, np.argwhere(maze.walls), physics):
         ET.SubElement(world, "geom", type="box", pos=f"{x} {y} 1", size="2 2 1", contype="1", conaffinity="1")
-    return compile_model(root, CONTACT_CAP, GEOM_PAIRS)
+    return compile_model(root)
 
 
 def _find(root: ET.Element, path: str) -> ET.Element:

@@ -16,15 +16,16 @@ from fastrl.envs.arrow import LEGS, Arrow, joined
 from fastrl.envs.constraints import Softness, solve
 from fastrl.envs.simulator import Physics, Simulator
 from fastrl.envs.vectors import apply, axes_of, cross, dot, matrix_of, product, skew, turned, turning
+from fastrl.envs.walls import KEPT, Walls
 
-UPPER = np.array([0, 0, 1, 1, 1, 1, 0])
-LOWER = np.array([0, 0, 0, 0, 1, 1, 0])
-"""Which of a leg's contacts (two ends of three capsules, and the torso's sphere) move with its hip, and its ankle."""
+FLOOR = np.array([0, 0, 1, 1, 2, 2, 3])
+WALLS = np.repeat([0, 1, 2, 3], KEPT)
+"""Which part has each contact of a leg: its fixed, upper or lower capsule (two ends on the floor), or the torso."""
 
 EDGES = np.array([[1, 1, 0], [1, -1, 0], [1, 0, 1], [1, 0, -1]])
 """Of a friction pyramid: along the normal, the first and the second tangent (times friction)."""
 
-_HINGE, _PLANE = mujoco.mjtJoint.mjJNT_HINGE, mujoco.mjtGeom.mjGEOM_PLANE
+_HINGE, _PLANE, _BOX = mujoco.mjtJoint.mjJNT_HINGE, mujoco.mjtGeom.mjGEOM_PLANE, mujoco.mjtGeom.mjGEOM_BOX
 _SOFT = ("solref", "solimp")
 _NO_DIRECTION = 1e-6  # a projected axis shorter than this has none; C then takes x
 
@@ -33,7 +34,7 @@ class Frames(NamedTuple):
     """Where a robot is, in its torso's frame."""
 
     turn: jax.Array  # [3, 3], the torso's rotation: its rows are the world's axes
-    height: jax.Array  # [], m, of the torso
+    place: jax.Array  # [3], m, the torso's
     hip: jax.Array  # [4, 3, 3], rotation of the upper leg
     ankle: jax.Array  # [4, 3, 3], of the lower leg
     knee: jax.Array  # [4, 3], the ankle joint's place
@@ -41,7 +42,10 @@ class Frames(NamedTuple):
 
 
 class Legged(Simulator):
-    """A free torso with four legs above a floor: on each a fixed capsule, one on a hip and one on an ankle."""
+    """A free torso with four legs, on a floor and maybe among walls.
+
+    Each leg has a capsule fixed to the torso, one on a hip and one on an ankle.
+    """
 
     def __init__(self, model: mujoco.MjModel, frame_skip: int) -> None:
         """Reads the model's constants."""
@@ -69,18 +73,25 @@ class Legged(Simulator):
         geoms = np.array([[int(np.flatnonzero(model.geom_bodyid == body)[0]) for body in leg] for leg in self.bodies])
         floor, ball = int(np.flatnonzero(model.geom_type == _PLANE)[0]), int(np.flatnonzero(model.geom_bodyid == 1)[0])
         self.axes = axes_of(model.geom_quat[geoms.ravel()])[:, :, 2].reshape(LEGS, 3, 3)
-        half = self.axes * model.geom_size[geoms, 1][..., None]
+        self.half = model.geom_size[geoms, 1]
+        half = self.axes * self.half[..., None]
         self.ends = model.geom_pos[geoms][:, :, None] + np.stack([half, -half], 2)  # [4, 3, 2, 3], of each body
         self.ends[:, 0] += model.body_pos[self.bodies[:, 0]][:, None]
-        touching = np.concatenate([np.repeat(geoms, 2, 1), np.full((LEGS, 1), ball)], 1)  # [4, 7]
+        self.walls = Walls(model) if (model.geom_type == _BOX).any() else None
+        parts = FLOOR if self.walls is None else np.concatenate([FLOOR, WALLS])
+        self.upper, self.lower = np.isin(parts, (1, 2)).astype(int), (parts == 2).astype(int)
+        touching = np.concatenate([geoms, np.full((LEGS, 1), ball)], 1)[:, parts]  # [4, C]
+        other = np.full(len(parts), floor)
+        if self.walls is not None:
+            other[len(FLOOR) :] = self.walls.geom
         self.radius, self.ball = model.geom_size[touching, 0], model.geom_pos[ball]
-        self.margin = model.geom_margin[touching] + model.geom_margin[floor]
-        self.friction = np.maximum(model.geom_friction[touching, 0], model.geom_friction[floor, 0])
+        self.margin = model.geom_margin[touching] + model.geom_margin[other]
+        self.friction = np.maximum(model.geom_friction[touching, 0], model.geom_friction[other, 0])
         weight = model.body_invweight0[model.geom_bodyid[touching], 0] + model.body_invweight0[0, 0]
         leaning = (1 + self.friction**2) * weight * 2 * self.friction**2 / model.opt.impratio
-        leaning[:, -1] *= LEGS  # the torso is a quarter of every leg's rows
+        leaning[:, parts == 3] *= LEGS  # the torso is a quarter of every leg's rows
         edges = lambda x: np.repeat(x, len(EDGES), 1)
-        mean = lambda field: edges(0.5 * (field[touching] + field[floor]))
+        mean = lambda field: edges(0.5 * (field[touching] + field[other]))
         limits = lambda x: x[1:].reshape(LEGS, 2, *x.shape[1:])
         rows = lambda contacts, joints: np.concatenate([contacts, joints], 1)
         solref, solimp = (rows(mean(getattr(model, f"geom_{n}")), limits(getattr(model, f"jnt_{n}"))) for n in _SOFT)
@@ -121,7 +132,7 @@ class Legged(Simulator):
         hip, bent = turned(cast(self.hip_turns), angles[:, 0]), turned(cast(self.ankle_turns), angles[:, 1])
         ankle = product(hip, bent)
         knee = cast(self.hips) + apply(hip, cast(self.shins))
-        return Frames(matrix_of(qpos[3:7]), qpos[2], hip, ankle, knee, apply(hip, cast(self.ankle_axes)))
+        return Frames(matrix_of(qpos[3:7]), qpos[:3], hip, ankle, knee, apply(hip, cast(self.ankle_axes)))
 
     def _moves(
         self, frames: Frames, points: jax.Array, directions: jax.Array, upper: np.ndarray, lower: np.ndarray
@@ -174,13 +185,23 @@ class Legged(Simulator):
         return jnp.stack([apply(principal, hip), apply(principal, bend)], -1)
 
     def contacts(self, frames: Frames) -> tuple[jax.Array, jax.Array, jax.Array]:
-        """(points [4, 7, 3], their normal and tangents [4, 7, 3, 3], depths past the margin [4, 7]) on the floor."""
+        """(points [4, C, 3], their normal and tangents [4, C, 3, 3], depths past the margin [4, C])."""
         cast = lambda x: jnp.asarray(x, frames.turn.dtype)
-        east, north, up = (axis[None, None] for axis in frames.turn)
         turns = jnp.stack([jnp.broadcast_to(cast(np.eye(3))[None], (LEGS, 3, 3)), frames.hip, frames.ankle], 1)
         origin = jnp.stack([jnp.zeros_like(frames.knee), cast(self.hips), frames.knee], 1)
         ends = origin[:, :, None] + apply(turns[:, :, None], cast(self.ends))
         axes = apply(turns, cast(self.axes))
+        found = self._on_floor(frames, ends, axes)
+        if self.walls is not None:
+            sides = self._at_walls(self.walls, frames, ends, axes)
+            found = tuple(jnp.concatenate([x, y], 1) for x, y in zip(found, sides))
+        points, directions, gaps = found
+        return points, directions, gaps - cast(self.margin)
+
+    def _on_floor(self, frames: Frames, ends: jax.Array, axes: jax.Array) -> tuple[jax.Array, ...]:
+        """Points, directions and gaps [4, 7, ...] of the capsules' ends [4, 3, 2, 3] and the torso's sphere."""
+        cast = lambda x: jnp.asarray(x, frames.turn.dtype)
+        east, north, up = (axis[None, None] for axis in frames.turn)
         flat = axes - up * dot(axes, up)[..., None]
         length = jnp.sqrt(dot(flat, flat))[..., None]
         short = length < _NO_DIRECTION
@@ -188,16 +209,29 @@ class Legged(Simulator):
         ball = jnp.broadcast_to(cast(self.ball)[None, None], (LEGS, 1, 3))
         centres = jnp.concatenate([ends.reshape(LEGS, 6, 3), ball], 1)
         first = jnp.concatenate([jnp.repeat(flat, 2, 1), jnp.broadcast_to(north, (LEGS, 1, 3))], 1)
-        gap = frames.height + dot(centres, up) - cast(self.radius)
-        points = centres - (cast(self.radius) + 0.5 * gap)[..., None] * up
+        radius = cast(self.radius[:, : len(FLOOR)])
+        gap = frames.place[2] + dot(centres, up) - radius
+        points = centres - (radius + 0.5 * gap)[..., None] * up
         normal = jnp.broadcast_to(up, first.shape)
-        return points, jnp.stack([normal, first, cross(normal, first)], 2), gap - cast(self.margin)
+        return points, jnp.stack([normal, first, cross(normal, first)], 2), gap
+
+    def _at_walls(self, walls: Walls, frames: Frames, ends: jax.Array, axes: jax.Array) -> tuple[jax.Array, ...]:
+        """The same [4, 8, ...] of the capsules and the sphere beside walls, computed in the world's frame."""
+        cast = lambda x: jnp.asarray(x, frames.turn.dtype)
+        whole = lambda x, one: jnp.concatenate([x, jnp.broadcast_to(one, (LEGS, 1, *x.shape[2:]))], 1)
+        centres = whole(jnp.sum(ends, 2) / 2, cast(self.ball)[None, None])
+        half, radius = whole(cast(self.half), jnp.zeros((1, 1), ends.dtype)), cast(self.radius[:, len(FLOOR) :: KEPT])
+        turn = frames.turn[None, None]
+        world = frames.place[None, None] + apply(turn, centres)
+        near = jax.vmap(jax.vmap(walls.contacts))(world, apply(turn, whole(axes, axes[:, :1])), half, radius)
+        gaps, points, directions = (x.reshape(LEGS, len(WALLS), *x.shape[3:]) for x in near)
+        return apply(frames.turn.T[None, None], points - frames.place[None, None]), product(directions, turn), gaps
 
     def _rows(self, frames: Frames, qpos: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """(Jacobian [4, R, 8], depths [4 R]) of every constraint there can be: contacts with the floor, limits."""
+        """(Jacobian [4, R, 8], depths [4 R]) of every constraint there can be: contacts and limits."""
         cast = lambda x: jnp.asarray(x, qpos.dtype)
         points, directions, depth = self.contacts(frames)
-        along = self._moves(frames, points, directions, UPPER, LOWER)  # [4, 7, 3, 8]
+        along = self._moves(frames, points, directions, self.upper, self.lower)  # [4, C, 3, 8]
         contacts = product(cast(self._edges()), along).reshape(LEGS, -1, 8)
         low, high = (cast(x).reshape(LEGS, 2) for x in self.mj_model.jnt_range[1:].T)
         angles = qpos[7:].reshape(LEGS, 2)
@@ -208,12 +242,12 @@ class Legged(Simulator):
         return jnp.concatenate([contacts, limits], 1), depths.ravel()
 
     def _edges(self) -> np.ndarray:
-        """[4, 7, 4, 3]: the pyramids' edges along normal and tangents, friction in them."""
+        """[4, C, 4, 3]: the pyramids' edges along normal and tangents, friction in them."""
         friction = np.stack([np.ones_like(self.friction), self.friction, self.friction], -1)
         return EDGES[None, None] * friction[:, :, None]
 
     def external_forces(self, state: Physics, control: jax.Array) -> jax.Array:
-        """The contact torque and force on every body [bodies, 6] (`cfrc_ext` after `mj_rnePostConstraint`)."""
+        """The floor's torque and force on every body [bodies, 6] (`cfrc_ext` after `mj_rnePostConstraint`)."""
         cast = lambda x: jnp.asarray(x, state.qpos.dtype)
         frames = self.frames(state.qpos)
         points, directions, _ = self.contacts(frames)

@@ -12,23 +12,22 @@ ITERATIONS = 8
 LINE_SEARCH_ITERATIONS = 10
 
 
-def gymnasium_model(file: str, max_contact_points: int) -> mujoco.MjModel:
-    """Gymnasium's `file` with room for `max_contact_points` contacts a group and a tuned solver."""
+def gymnasium_model(file: str, max_contact_points: int | None = None) -> mujoco.MjModel:
+    """Gymnasium's `file` with a tuned solver and, for MJX, room for `max_contact_points` contacts a group."""
     assets = importlib.resources.files("gymnasium") / "envs" / "mujoco" / "assets"
     return compile_model(ET.fromstring((assets / file).read_text()), max_contact_points)
 
 
-def compile_model(root: ET.Element, max_contact_points: int, max_geom_pairs: int | None = None) -> mujoco.MjModel:
-    """Compiles MJCF whose only numerics are the caps on contacts and on pairs of geoms that are looked at.
+def compile_model(root: ET.Element, max_contact_points: int | None = None) -> mujoco.MjModel:
+    """Compiles MJCF whose only numeric is MJX's cap on contacts.
 
     MJX reads a cap at the numeric's index, not its address, so no other numeric may come before it.
     """
     for custom in root.findall("custom"):
         root.remove(custom)
-    custom = ET.SubElement(root, "custom")
-    ET.SubElement(custom, "numeric", name="max_contact_points", data=str(max_contact_points))
-    if max_geom_pairs is not None:
-        ET.SubElement(custom, "numeric", name="max_geom_pairs", data=str(max_geom_pairs))
+    if max_contact_points is not None:
+        custom = ET.SubElement(root, "custom")
+        ET.SubElement(custom, "numeric", name="max_contact_points", data=str(max_contact_points))
     compiler = root.find("compiler")
     total_mass = None if compiler is None else compiler.attrib.pop("settotalmass", None)
     model = mujoco.MjModel.from_xml_string(ET.tostring(root, encoding="unicode"))

@@ -2,6 +2,7 @@
 
 import abc
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -9,6 +10,10 @@ import jax.numpy as jnp
 import mujoco
 import numpy as np
 from jax import lax
+from jax.custom_batching import custom_vmap
+
+BLOCK = 64
+"""Copies that a CPU steps at once; 32 to 128 are as fast."""
 
 _RUNGE_KUTTA = np.array([[0.0, 1 / 6], [0.5, 1 / 3], [0.5, 1 / 3], [1.0, 1 / 6]])
 """For each stage, how much of a time step it lies ahead, and its weight."""
@@ -60,7 +65,9 @@ class Simulator(abc.ABC):
         C's derived quantities (body positions, contact forces) belong to the second: the start of the last Euler
         step, or the last stage of the last Runge-Kutta step.
         """
+        return _in_blocks(self._steps)(state, control)  # type: ignore[no-any-return]
 
+    def _steps(self, state: Physics, control: jax.Array) -> tuple[Physics, Physics]:
         def physics_step(index: int, states: tuple[Physics, Physics]) -> tuple[Physics, Physics]:
             del index
             return self._integrate(states[0], control)
@@ -98,6 +105,25 @@ class Simulator(abc.ABC):
             return qpos + time * velocity
         turned = _turn(qpos[3:7], velocity[3:6], jnp.asarray(time, qpos.dtype))
         return jnp.concatenate([qpos[:3] + time * velocity[:3], turned, qpos[7:] + time * velocity[6:]])
+
+
+def _in_blocks(function: Callable[..., Any]) -> Any:
+    """The function, of which many copies go in blocks on a CPU: what they compute with then stays in its cache.
+
+    A block's solver also stops when its own copies have settled, and not the slowest of all.
+    """
+    blocked = custom_vmap(function)
+
+    @blocked.def_vmap
+    def many(size: int, batched: Any, *args: Any) -> tuple[Any, Any]:
+        args = jax.tree.map(lambda x, b: x if b else jnp.broadcast_to(x[None], (size, *x.shape)), args, tuple(batched))
+        if jax.default_backend() == "cpu" and size > BLOCK:
+            found = lax.map(lambda each: function(*each), args, batch_size=BLOCK)
+        else:
+            found = jax.vmap(function)(*args)
+        return found, jax.tree.map(lambda _: True, found)
+
+    return blocked
 
 
 def _turn(quaternion: jax.Array, velocity: jax.Array, time: jax.Array) -> jax.Array:

@@ -103,7 +103,7 @@ def find(env: str) -> Behaviour:
 
 def walker() -> Walk:
     """The policy that walks in AntMaze's scripted data: the best actor of ant-walk."""
-    from fastrl.envs.walk import observe  # and MJX, which most commands do without
+    from fastrl.envs.walk import observe  # and MuJoCo, which most commands do without
 
     behaviour = find("ant-walk")
     act = behaviour.sampler([behaviour.expert])

@@ -114,7 +114,7 @@ def _waypoint(env: Any) -> Any:
 
 
 def _walker(env: Any) -> Any:
-    from fastrl.envs.heading import Heading  # and MJX, which PointMaze does without
+    from fastrl.envs.heading import Heading  # and MuJoCo, which PointMaze does without
 
     heading, walk = Heading.of(env.env.maze), levels.walker()
     cell = jnp.int32(env.env.maze.free.tolist().index(list(env.env.maze.goal)))

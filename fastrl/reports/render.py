@@ -102,4 +102,4 @@ def _model(env: Any) -> tuple[mujoco.MjModel, float]:
         return compile_ball(bare.maze), bare.ball.timestep * bare.frame_skip
     if hasattr(bare, "simulator"):
         return bare.simulator.mj_model, bare.simulator.timestep * bare.simulator.frame_skip
-    raise UserError(f"{env.spec.name} cannot be drawn: it has no MuJoCo model; PointMaze and the MJX robots have")
+    raise UserError(f"{env.spec.name} cannot be drawn: it has no MuJoCo model; PointMaze and the MuJoCo robots have")

@@ -58,36 +58,6 @@ def test_the_plane_capsule_contact_is_cs(degrees):
     np.testing.assert_allclose(np.array(frame).reshape(2, 9), data.contact.frame, atol=1e-6)
 
 
-@pytest.mark.parametrize("shape", ["capsule", "sphere"])
-def test_contacts_with_boxes_are_cs_overlapping_or_near(shape):
-    model = mujoco.MjModel.from_xml_string(f"""<mujoco><worldbody><geom type="box" size="2 2 1" euler="0 0 20"/>
-    <body><freejoint/><geom type="{shape}" size=".1 .28"/></body></worldbody></mujoco>""")
-    model.geom_margin[:] = 0.01
-    data, random = mujoco.MjData(model), np.random.default_rng(0)
-    order, cases = [1, 0], []
-    while len(cases) < 60:
-        data.qpos[:3] = random.uniform(-2.6, 2.6, 3)
-        data.qpos[3:] = random.normal(size=4)
-        mujoco.mj_kinematics(model, data)
-        mujoco.mj_collision(model, data)
-        if data.ncon and data.contact.dist[0] > -0.09:
-            geoms = (data.geom_xpos[order].copy(), data.geom_xmat[order].reshape(2, 3, 3).copy())
-            first = [x[:2].copy() for x in (data.contact.dist, data.contact.pos, data.contact.frame)]
-            cases.append((geoms, first))
-    assert sum(first[0][0] > 0 for _, first in cases) > 5, "no case is apart"
-    collide = contact.capsule_box if shape == "capsule" else contact.sphere_box
-    sizes = jnp.asarray(model.geom_size[order])
-    with jax.enable_x64(True):
-        found = jax.jit(jax.vmap(lambda p, r: collide(*(GeomInfo(p[i], r[i], sizes[i]) for i in range(2)))))
-        places = [jnp.array(np.array(x)) for x in zip(*(geoms for geoms, _ in cases), strict=True)]
-        distance, position, frame = (np.array(x) for x in found(*places))
-    for i, (_, (dist, pos, axes)) in enumerate(cases):
-        j = int(np.argmin(np.abs(dist - distance[i])))
-        np.testing.assert_allclose(distance[i], dist[j], atol=1e-6)
-        np.testing.assert_allclose(position[i], pos[j], atol=1e-6)
-        np.testing.assert_allclose(frame[i].ravel(), axes[j], atol=1e-6)
-
-
 def test_others_keep_mjxs_own_contact():
     table, pair = collision_driver._COLLISION_FUNC, next(iter(contact._COLLIDERS))
     stock = table[pair]
