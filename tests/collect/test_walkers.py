@@ -10,8 +10,7 @@ from fastrl.collect.collect import collect
 from fastrl.data import datasets, export, rules
 from fastrl.envs.antmaze import MAZES, compile_ant
 from fastrl.envs.grid import MAZES as SMALL
-from fastrl.envs.mjx import Simulator
-from fastrl.envs.simulator import Physics
+from fastrl.envs.simulator import Physics, Simulator
 from fastrl.types import UserError
 
 SPEED = 0.4  # m a step

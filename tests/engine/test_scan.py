@@ -100,7 +100,7 @@ def test_updates_follow_each_other_each_on_rows_of_its_own_and_the_clock_counts_
     reward = jnp.array([1.0, 1, 2, 4, 5, 9])[:, None]
     vector = jnp.zeros((6, 1, 1))
     rows = replay.pack(Transition(vector, vector, reward, reward, vector, reward, reward))
-    program = scan.Program(phase, Task(None, SPEC), 0, 4)
+    program = scan.Program(phase, Task(None, SPEC), 0, 4, undo=True)
     state, metrics = scan.learn(program, jnp.float32(0), {}, rows, key, jnp.int32(7))
     assert float(state) == 137.0  # ((1) * 10 + 3) * 10 + 7
     assert float(metrics["first"]) == pytest.approx((1 + 2 + 5) / 3)
