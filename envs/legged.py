@@ -5,6 +5,7 @@ the torso and no other leg, so that all four legs are one array [4, ...] (fastrl
 the compiled model; tests compare every term with C's.
 """
 
+import dataclasses
 from typing import NamedTuple
 
 import jax
@@ -15,7 +16,7 @@ import numpy as np
 from fastrl.envs.arrow import LEGS, Arrow, joined
 from fastrl.envs.constraints import Softness, solve
 from fastrl.envs.simulator import Physics, Simulator
-from fastrl.envs.vectors import apply, axes_of, cross, dot, matrix_of, product, skew, turned, turning
+from fastrl.envs.vectors import apply, axes_of, cross, dot, inertia_of, matrix_of, moment_of, product, turned, turning
 from fastrl.envs.walls import KEPT, Walls
 
 FLOOR = np.array([0, 0, 1, 1, 2, 2, 3])
@@ -57,7 +58,7 @@ class Legged(Simulator):
         axes = model.jnt_axis[1:].reshape(LEGS, 2, 3)
         self.hip_axes, self.ankle_axes = axes[:, 0], axes[:, 1]
         self.hip_turns, self.ankle_turns = turning(axes[:, 0]), turning(axes[:, 1])
-        self.torso_inertia = _fixed_inertia(model, [1, *fixed])
+        self.torso_inertia = inertia_of(model, [1, *fixed])
         limbs = self.bodies[:, 1:]
         self.mass, self.centre = model.body_mass[limbs], model.body_ipos[limbs]
         self.inertia = model.body_inertia[limbs]
@@ -103,8 +104,15 @@ class Legged(Simulator):
         return self.forward(state, control)[0]
 
     def euler(self, state: Physics, control: jax.Array) -> tuple[Physics, Physics]:
-        """Not written: Ant's model asks for Runge-Kutta."""
-        raise NotImplementedError("a legged robot is stepped by Runge-Kutta")
+        """As `mj_Euler`: from the acceleration a to a' of (M + h D) a' = M a, that is a - (M + h D)^-1 h D a."""
+        acceleration, system, _, forces = self.forward(state, control)
+        damping = jnp.asarray(self.timestep * self.mj_model.dof_damping, acceleration.dtype)  # none on the torso
+        joints = jnp.pad(damping[6:].reshape(LEGS, 2), ((0, 0), (6, 0)))[:, None] * jnp.eye(8)[None]
+        damped = dataclasses.replace(system, legs=system.legs + joints)
+        slowed = damped.solve(jnp.zeros_like(forces), damping * acceleration)
+        slowed = jnp.concatenate([apply(matrix_of(state.qpos[3:7]), slowed[:3]), slowed[3:]])
+        qvel = state.qvel + self.timestep * (acceleration - slowed)
+        return Physics(self._move(state.qpos, qvel, self.timestep), qvel, acceleration), state
 
     def forward(self, state: Physics, control: jax.Array) -> tuple[jax.Array, Arrow, jax.Array, jax.Array]:
         """(acceleration [V], system, force without constraints [V], each row's force [R]).
@@ -256,7 +264,7 @@ class Legged(Simulator):
         force = jnp.sum(parts[..., None] * directions, 2)
         arms = [apply(turn, cast(self.centre[:, i])) for i, turn in enumerate((frames.hip, frames.ankle))]
         limbs = jnp.stack([cast(self.hips) + arms[0], frames.knee + arms[1]], 1)
-        moment = jnp.sum(cast(self.mass)[..., None] * limbs, (0, 1)) + cast(_moment(self.torso_inertia))
+        moment = jnp.sum(cast(self.mass)[..., None] * limbs, (0, 1)) + cast(moment_of(self.torso_inertia))
         centre = moment / cast(self.torso_inertia[0, 0] + self.mass.sum())
         wrench = jnp.stack([cross(points - centre[None, None], force), force], 2)  # [4, 7, 2, 3]
         wrench = jnp.sum(wrench[..., None, :] * frames.turn[None, None, None], -1).reshape(LEGS, 7, 6)
@@ -283,22 +291,7 @@ def _bodies(model: mujoco.MjModel) -> np.ndarray:
         or model.jnt_stiffness.any()
         or model.dof_armature[:6].any()
     ):
-        raise AssertionError("a legged robot's joints are where its bodies begin, without springs")
+        raise AssertionError(
+            "a legged robot's joints are where its bodies begin, without springs, and its torso is free"
+        )
     return np.array(chains)
-
-
-def _fixed_inertia(model: mujoco.MjModel, bodies: list[int]) -> np.ndarray:
-    """[6, 6]: the inertia of bodies fixed to the torso, about its origin."""
-    inertia = np.zeros((6, 6))
-    for body in bodies:
-        centre = model.body_ipos[body] + (model.body_pos[body] if body > 1 else 0)
-        axes = axes_of(model.body_iquat[body][None])[0]
-        linear = np.concatenate([np.eye(3), -skew(centre)], 1)
-        inertia += model.body_mass[body] * linear.T @ linear
-        inertia[3:, 3:] += axes @ np.diag(model.body_inertia[body]) @ axes.T
-    return inertia
-
-
-def _moment(inertia: np.ndarray) -> np.ndarray:
-    """Mass times centre [3] of a spatial inertia [6, 6]."""
-    return np.array([inertia[5, 1], inertia[3, 2], inertia[4, 0]])

@@ -67,3 +67,20 @@ def cross(a: jax.Array, b: jax.Array) -> jax.Array:
     """The cross product of [..., 3]."""
     (ax, ay, az), (bx, by, bz) = (tuple(x[..., i] for i in range(3)) for x in (a, b))
     return jnp.stack([ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx], -1)
+
+
+def inertia_of(model: mujoco.MjModel, bodies: list[int]) -> np.ndarray:
+    """[6, 6]: the inertia of bodies fixed to the first child of the world, about its origin."""
+    inertia = np.zeros((6, 6))
+    for body in bodies:
+        centre = model.body_ipos[body] + (model.body_pos[body] if body > 1 else 0)
+        axes = axes_of(model.body_iquat[body][None])[0]
+        linear = np.concatenate([np.eye(3), -skew(centre)], 1)
+        inertia += model.body_mass[body] * linear.T @ linear
+        inertia[3:, 3:] += axes @ np.diag(model.body_inertia[body]) @ axes.T
+    return inertia
+
+
+def moment_of(inertia: np.ndarray) -> np.ndarray:
+    """Mass times centre [3] of a spatial inertia [6, 6]."""
+    return np.array([inertia[5, 1], inertia[3, 2], inertia[4, 0]])

@@ -1,5 +1,7 @@
 """Ant written out, term by term beside C, in states that play does not reach; and what is refused."""
 
+import copy
+
 import jax
 import jax.numpy as jnp
 import mujoco
@@ -63,6 +65,22 @@ def test_every_term_is_cs(model):
             contacts += data.ncon
             limits += (data.efc_type == mujoco.mjtConstraint.mjCNSTR_LIMIT_JOINT).sum()
     assert contacts > STATES and limits > STATES
+
+
+def test_eulers_step_is_cs(model):
+    euler, random = copy.copy(model), np.random.default_rng(1)
+    euler.opt.integrator = mujoco.mjtIntegrator.mjINT_EULER
+    data = mujoco.MjData(euler)
+    with jax.enable_x64(True):
+        robot = Legged(euler, 1)
+        step = jax.jit(lambda qpos, qvel, control: robot.step(robot.start(qpos, qvel), control)[0])
+        for _ in range(30):
+            data.qpos[:], data.qvel[:], data.ctrl[:] = anywhere(euler, random)
+            data.qacc_warmstart[:] = 0
+            after = step(*(np.array(x) for x in (data.qpos, data.qvel, data.ctrl)))
+            mujoco.mj_step(euler, data)
+            for ours, c in ((after.qpos, data.qpos), (after.qvel, data.qvel)):
+                np.testing.assert_allclose(ours, c, atol=1e-9 * (1 + abs(c).max()))
 
 
 def test_an_arrow_is_solved_as_its_dense_matrix():
