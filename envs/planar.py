@@ -113,12 +113,12 @@ class Planar(Simulator):
         angle, spin = (jnp.sum(cast(self.turns) * x[None], 1) for x in (moved, qvel))
         circle = jnp.concatenate([jnp.cos(angle), jnp.sin(angle)])
         bodies, ends = len(self.root_mass), len(self.end_body)
-        both = _times(np.concatenate([self.places[bodies:].reshape(2 * ends, -1), _rows(self.jacobians)]), circle)
+        both = _times(np.concatenate([self.places[bodies:].reshape(2 * ends, -1), _flat(self.jacobians)]), circle)
         places = both[: 2 * ends].reshape(ends, 2) + (moved[:2] + cast(self.origin))[None]
         jacobians = both[2 * ends :].reshape(-1, 2, model.nv) + cast(np.eye(model.nv)[:2])[None]
         heavy = (jacobians[:bodies] * cast(self.root_mass)[:, None, None]).reshape(-1, model.nv)
         inertia = jnp.sum(heavy[:, :, None] * heavy[:, None, :], 0) + cast(self.constant_inertia)
-        turning = _times(_rows(self.places[:bodies]), circle * jnp.tile(jnp.square(spin), 2)).reshape(bodies, 2)
+        turning = _times(_flat(self.places[:bodies]), circle * jnp.tile(jnp.square(spin), 2)).reshape(bodies, 2)
         falling = (-turning - cast(_xz(model.opt.gravity))[None]) * cast(self.root_mass)[:, None]
         bias = jnp.sum(heavy * falling.reshape(-1, 1), 0)
         motors = jnp.clip(control, cast(model.actuator_ctrlrange[:, 0]), cast(model.actuator_ctrlrange[:, 1]))
@@ -186,7 +186,7 @@ def _times(matrix: np.ndarray, vector: jax.Array) -> jax.Array:
     return jnp.dot(jnp.asarray(matrix, vector.dtype), vector, precision=lax.Precision.HIGHEST)
 
 
-def _rows(array: np.ndarray) -> np.ndarray:
+def _flat(array: np.ndarray) -> np.ndarray:
     """[..., F] as [N, F]."""
     return array.reshape(-1, array.shape[-1])
 
