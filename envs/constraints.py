@@ -70,6 +70,11 @@ class Softness:
         return weight, -self.damping * velocity - self.stiffness * impedance * depth
 
 
+def leaning_weight(weight: np.ndarray, friction: np.ndarray, impratio: float) -> np.ndarray:
+    """The inverse weight of a friction pyramid's edges, of contacts [...] whose bodies have `weight` together."""
+    return (1 + friction**2) * weight * 2 * friction**2 / impratio
+
+
 class System(Protocol):
     """The inertia M and the rows' Jacobian J of a robot, in whatever form is cheap for it."""
 

@@ -14,7 +14,7 @@ import mujoco
 import numpy as np
 
 from fastrl.envs.arrow import LEGS, Arrow, joined
-from fastrl.envs.constraints import Softness, solve
+from fastrl.envs.constraints import Softness, leaning_weight, solve
 from fastrl.envs.simulator import Physics, Simulator
 from fastrl.envs.vectors import apply, axes_of, cross, dot, inertia_of, matrix_of, moment_of, product, turned, turning
 from fastrl.envs.walls import KEPT, Walls
@@ -65,8 +65,6 @@ class Legged(Simulator):
         self.principal = axes_of(model.body_iquat[limbs.ravel()]).reshape(LEGS, 2, 3, 3)
         self.armature = np.zeros((LEGS, 8, 8))
         self.armature[:, [6, 7], [6, 7]] = model.dof_armature[6:].reshape(LEGS, 2)
-        self.gear = np.zeros((model.nv, model.nu))
-        self.gear[model.jnt_dofadr[model.actuator_trnid[:, 0]], np.arange(model.nu)] = model.actuator_gear[:, 0]
         self._shape(model)
 
     def _shape(self, model: mujoco.MjModel) -> None:
@@ -89,7 +87,7 @@ class Legged(Simulator):
         self.margin = model.geom_margin[touching] + model.geom_margin[other]
         self.friction = np.maximum(model.geom_friction[touching, 0], model.geom_friction[other, 0])
         weight = model.body_invweight0[model.geom_bodyid[touching], 0] + model.body_invweight0[0, 0]
-        leaning = (1 + self.friction**2) * weight * 2 * self.friction**2 / model.opt.impratio
+        leaning = leaning_weight(weight, self.friction, model.opt.impratio)
         leaning[:, parts == 3] *= LEGS  # the torso is a quarter of every leg's rows
         edges = lambda x: np.repeat(x, len(EDGES), 1)
         mean = lambda field: edges(0.5 * (field[touching] + field[other]))
@@ -119,13 +117,12 @@ class Legged(Simulator):
 
         All but the first have the torso's linear part in its own frame.
         """
-        model, cast = self.mj_model, lambda x: jnp.asarray(x, state.qpos.dtype)
+        cast = lambda x: jnp.asarray(x, state.qpos.dtype)
         frames = self.frames(state.qpos)
         own = lambda vector: jnp.concatenate([apply(frames.turn.T, vector[:3]), vector[3:]])
         qvel = own(state.qvel)
         legs, bias = self._legs(frames, qvel)
-        motors = jnp.clip(control, cast(model.actuator_ctrlrange[:, 0]), cast(model.actuator_ctrlrange[:, 1]))
-        force = jnp.sum(cast(self.gear) * motors[None], 1) - cast(model.dof_damping) * qvel - bias
+        force = self.driven(qvel, control) - bias
         jacobian, depth = self._rows(frames, state.qpos)
         system = Arrow(cast(self.torso_inertia), legs, jacobian)
         weight, reference = self.softness.reference(depth, system.along(qvel))

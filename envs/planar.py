@@ -15,7 +15,7 @@ import mujoco
 import numpy as np
 from jax import lax
 
-from fastrl.envs.constraints import Dense, Softness, solve, solve_positive
+from fastrl.envs.constraints import Dense, Softness, leaning_weight, solve, solve_positive
 from fastrl.envs.simulator import Physics, Simulator
 from fastrl.envs.vectors import axes_of
 
@@ -43,8 +43,6 @@ class Planar(Simulator):
         self.radius = np.repeat(model.geom_size[self.geoms, 0], 2)
         self.pairs = _pairs(model, self.geoms)
         self.limited = np.flatnonzero(model.jnt_limited)
-        self.gear = np.zeros((model.nv, model.nu))
-        self.gear[model.actuator_trnid[:, 0], np.arange(model.nu)] = model.actuator_gear[:, 0]
         self._soften()
 
     def _linear(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -68,7 +66,7 @@ class Planar(Simulator):
         ends = np.repeat(self.geoms, 2)
         friction = np.maximum(model.geom_friction[ends, 0], model.geom_friction[floor, 0])
         weight = model.body_invweight0[model.geom_bodyid, 0]
-        leaning = (1 + friction**2) * (weight[ends] + weight[floor]) * 2 * friction**2 / model.opt.impratio
+        leaning = leaning_weight(weight[ends] + weight[floor], friction, model.opt.impratio)
         first, second = self.pairs.T
         mean = lambda field, a, b: 0.5 * (field[a] + field[b])
         solref = [mean(model.geom_solref, ends, floor)] * 3 + [mean(model.geom_solref, first, second)]
@@ -121,9 +119,7 @@ class Planar(Simulator):
         turning = _times(_flat(self.places[:bodies]), circle * jnp.tile(jnp.square(spin), 2)).reshape(bodies, 2)
         falling = (-turning - cast(_xz(model.opt.gravity))[None]) * cast(self.root_mass)[:, None]
         bias = jnp.sum(heavy * falling.reshape(-1, 1), 0)
-        motors = jnp.clip(control, cast(model.actuator_ctrlrange[:, 0]), cast(model.actuator_ctrlrange[:, 1]))
-        force = jnp.sum(cast(self.gear) * motors[None], 1) - bias
-        force -= cast(model.dof_damping) * qvel + cast(model.jnt_stiffness) * (qpos - cast(model.qpos_spring))
+        force = self.driven(qvel, control) - cast(model.jnt_stiffness) * (qpos - cast(model.qpos_spring)) - bias
         return inertia, force, self._rows(qpos, qvel, places, jacobians[bodies:])
 
     def _rows(

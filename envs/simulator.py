@@ -42,6 +42,8 @@ class Simulator(abc.ABC):
         self.frame_skip = frame_skip
         self.qpos0 = np.array(model.qpos0)
         self.timestep = float(model.opt.timestep)  # s
+        self._gear = np.zeros((model.nv, model.nu))
+        self._gear[model.jnt_dofadr[model.actuator_trnid[:, 0]], np.arange(model.nu)] = model.actuator_gear[:, 0]
 
     @abc.abstractmethod
     def acceleration(self, state: Physics, control: jax.Array) -> jax.Array:
@@ -73,6 +75,12 @@ class Simulator(abc.ABC):
             return self._integrate(states[0], control)
 
         return lax.fori_loop(0, self.frame_skip, physics_step, (state, state))
+
+    def driven(self, qvel: jax.Array, control: jax.Array) -> jax.Array:
+        """The force [V] of motors and of the joints' damping."""
+        model, cast = self.mj_model, lambda x: jnp.asarray(x, qvel.dtype)
+        motors = jnp.clip(control, cast(model.actuator_ctrlrange[:, 0]), cast(model.actuator_ctrlrange[:, 1]))
+        return jnp.sum(cast(self._gear) * motors[None], 1) - cast(model.dof_damping) * qvel
 
     def _runge_kutta(self, state: Physics, control: jax.Array) -> tuple[Physics, Physics]:
         """One Runge-Kutta step of order 4.

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from fastrl.envs.antmaze import FRAME_SKIP, RESET_NOISE, compile_ant
 from fastrl.envs.legged import Legged
 from fastrl.envs.simulator import Physics
+from fastrl.envs.vectors import matrix_of
 from fastrl.types import Key, Spec, Step
 
 CONTROL_COST = 0.05
@@ -45,21 +46,9 @@ def observe(qpos: jax.Array, qvel: jax.Array, direction: jax.Array) -> jax.Array
     Height; up, the torso's velocity and the direction in the torso's frame; its angular velocity; joints and their
     velocities.
     """
-    turn = rotation(qpos[3:7])
+    turn = matrix_of(qpos[3:7])
     heading = jnp.concatenate([direction, jnp.zeros(1)])
     return jnp.concatenate([qpos[2:3], turn[2], qvel[:3] @ turn, heading @ turn, qvel[3:6], qpos[7:], qvel[6:]])
-
-
-def rotation(quaternion: jax.Array) -> jax.Array:
-    """The matrix [3, 3] from the torso's frame to the world's, of a quaternion [4] of length about 1."""
-    w, x, y, z = quaternion / jnp.sqrt(jnp.sum(jnp.square(quaternion)))
-    return jnp.array(
-        [
-            [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
-            [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
-            [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
-        ]
-    )
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
