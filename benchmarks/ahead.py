@@ -4,21 +4,20 @@ The program is the one that `fastrl run` makes for the paper's options, seeds si
 devices of the target. Without a device XLA cannot try tile sizes, so nothing here is a time of the program.
 """
 
+import dataclasses
 import time
 from typing import Any
 from unittest import mock
 
 import jax
-import numpy as np
 from jax.experimental import topologies
-from jax.sharding import Mesh, NamedSharding
-from jax.sharding import PartitionSpec as P
 
 from fastrl import envs
 from fastrl.benchmarks import hlo
 from fastrl.benchmarks.memory import dataset
 from fastrl.config import RunOptions
 from fastrl.engine import enter, scan
+from fastrl.engine.mesh import SHARED, Mesh, carry_of
 from fastrl.engine.run import upload
 from fastrl.envs import host
 from fastrl.errors import UserError
@@ -49,7 +48,7 @@ def measure(target: str, env: str, recipe: str, seeds: int, **overrides: Any) ->
     platform = "cuda" if target == "h100" else "tpu"
     with mock.patch.object(jax, "default_backend", lambda: "gpu" if platform == "cuda" else platform):
         # Whoever asks which device this is (the plan, MJX) gets the target's answer, not this processor's.
-        lowered, carry = _lowered(_planned(env, recipe, seeds, overrides), Mesh(np.array(devices), ("seed",)), platform)
+        lowered, carry = _lowered(_planned(env, recipe, seeds, overrides, devices), platform)
     start = time.perf_counter()
     compiled = lowered.compile()
     seconds = time.perf_counter() - start
@@ -95,23 +94,21 @@ def counts(text: str, ring: int) -> dict[str, Any]:
     }
 
 
-def _planned(env: str, recipe: str, seeds: int, overrides: dict[str, Any]) -> enter.Plan:
+def _planned(env: str, recipe: str, seeds: int, overrides: dict[str, Any], devices: list[Any]) -> enter.Plan:
     made, function = envs.make(env), names.find(recipe)
     if made.spec.backend == host.BACKEND:
         raise UserError(f"--env {env} is stepped on the host; name one that is stepped on the device")
     options = RunOptions(seeds=seeds, steps=STEPS, warmup=5_000, capacity=STEPS, map_seeds="vmap")
     data = dataset(DATA, made.spec.obs_size, made.spec.action_size)
-    return plan.make(requests.Request(recipe, function, made, data, options=options, overrides=overrides))[0]
+    found = plan.make(requests.Request(recipe, function, made, data, options=options, overrides=overrides))[0]
+    return dataclasses.replace(found, mesh=Mesh(seeds, devices))
 
 
-def _lowered(made: enter.Plan, mesh: Mesh, platform: str) -> tuple[Any, Any]:
-    """The last phase's chunk, lowered for the devices of the mesh, and the shapes of its carry."""
+def _lowered(made: enter.Plan, platform: str) -> tuple[Any, Any]:
+    """The last phase's chunk, lowered for the plan's devices, and the shapes of its carry."""
     number, rows = len(made.phases) - 1, jax.eval_shape(lambda: upload(made))
     carry = enter.template(made, number, rows)
     program = scan.chunk(made, number, LENGTH, LOG_EVERY)
-    specs = jax.tree.map(lambda x: P("seed") if x.ndim else P(), carry)
-    both = (specs, jax.tree.map(lambda _: P(), rows))
-    shardings = jax.tree.map(lambda spec: NamedSharding(mesh, spec), both)
-    whole = jax.shard_map(program, mesh=mesh, in_specs=both, out_specs=specs, check_vma=False)
-    jitted = jax.jit(whole, in_shardings=shardings, out_shardings=shardings[0], donate_argnums=0)
-    return jitted.trace(carry, rows).lower(lowering_platforms=(platform,)), carry
+    held = carry_of(carry.ring is not None)
+    jitted = made.mesh.jit(program, (held, SHARED), held, donate=(0,))
+    return jitted.trace(carry, made.mesh.shapes(rows, SHARED)).lower(lowering_platforms=(platform,)), carry

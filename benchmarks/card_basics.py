@@ -12,7 +12,7 @@ from fastrl.benchmarks import learner
 from fastrl.benchmarks.card import Job, Report, in_turn, seconds
 from fastrl.config import ActorCritic
 from fastrl.methods import CQL, IQL, SAC
-from fastrl.runs import manifest
+from fastrl.runs import digests, manifest
 from fastrl.types import Clock, Spec
 
 PRECISIONS = {"highest": "float32", "tensorfloat32": "TF32"}
@@ -47,8 +47,8 @@ def _product(size: int, dtype: Any) -> float:
 def worst(found: Any, expected: Any) -> tuple[float, str]:
     """(the largest error of a leaf against that leaf's largest number, which leaf); not finite counts as infinite."""
     errors = {"": 0.0}
-    for name, want in manifest.leaves(expected).items():
-        got, want = (np.asarray(x, np.float64) for x in (manifest.leaves(found)[name], want))
+    for name, want in digests.leaves(expected).items():
+        got, want = (np.asarray(x, np.float64) for x in (digests.leaves(found)[name], want))
         error = np.abs(got - want).max(initial=0.0) / max(np.abs(want).max(initial=0.0), 1e-6)
         errors[name] = float(error) if np.isfinite(got).all() else float("inf")
     name = max(errors, key=lambda key: errors[key])

@@ -19,7 +19,7 @@ from fastrl.engine import run as engine
 from fastrl.planning import plan as plans
 from fastrl.planning import request as requests
 from fastrl.recipes import names
-from fastrl.runs import manifest
+from fastrl.runs import digests
 from fastrl.runs.progress import Progress
 
 TASK = "pointmaze-medium"
@@ -33,7 +33,7 @@ def bits(report: Report) -> None:
         run = RunOptions(seeds=2, steps=300, warmup=200, eval_every=500, eval_episodes=1, chunk=chunk, map_seeds="vmap")
         given = options(report.dry) or {"batch_size": 32}
         plan, _ = plans.make(requests.Request("sac", names.find("sac"), TASK, options=run, overrides=given))
-        sums.append(manifest.total(engine.run(plan, None, Progress(io.StringIO())).carry))
+        sums.append(digests.total(engine.run(plan, None, Progress(io.StringIO())).carry))
         report.tell(what, sums[-1] == sums[0], "same bits", sha256=sums[-1])
 
 

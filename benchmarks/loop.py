@@ -43,10 +43,12 @@ def fine_tuning(env: str, overrides: Mapping[str, Any], **options: Any) -> tuple
     """(the plan, a carry at the start of fine-tuning whose ring holds random rows): no warm-up is compiled or run."""
     plan, _ = plans.make(request(env, overrides, **options))
     keys = streams.seeds(0, plan.seeds)
-    carry = jax.jit(enter.enter(plan, 0))(keys, None, None, None, None)
+    carry = jax.jit(enter.enter(plan, 0))(keys, plan.numbers(0), None, None, None, None)
     rows = jax.random.uniform(jax.random.key(6), carry.ring.rows.shape)  # masks, rewards and actions in [0, 1)
     ring = replay.advance(dataclasses.replace(carry.ring, rows=rows), min(WARMUP, plan.capacity))
-    return plan, jax.jit(enter.enter(plan, 1), donate_argnums=1)(keys, ring, enter.apart(carry)[1], None, None)
+    return plan, jax.jit(enter.enter(plan, 1), donate_argnums=2)(
+        keys, plan.numbers(1), ring, enter.apart(carry)[1], None, None
+    )
 
 
 def timed(function: Callable[[Any], Any], state: Any) -> tuple[float, Any]:
@@ -60,10 +62,10 @@ def measure(env: str = "hopper") -> dict[str, Any]:
     """The benchmark's line."""
     plan, _ = plans.make(request(env, {}))
     keys = streams.seeds(0, 1)
-    carry = jax.jit(enter.enter(plan, 0))(keys, None, None, None, None)
+    carry = jax.jit(enter.enter(plan, 0))(keys, plan.numbers(0), None, None, None, None)
     collect = lowered(plan, 0, carry, WARMUP).compile()
     carry = collect(carry, None)
-    carry = jax.jit(enter.enter(plan, 1), donate_argnums=1)(keys, *enter.apart(carry), None, None)
+    carry = jax.jit(enter.enter(plan, 1), donate_argnums=2)(keys, plan.numbers(1), *enter.apart(carry), None, None)
     whole = lowered(plan, 1, carry, LENGTH).compile()
     learner, batch = _learner(plan, carry)
     environment, state = _environment(plan)

@@ -99,16 +99,13 @@ def _growth(plan: enter.Plan, entries: dict[int, Any], programs: dict[int, Any],
 def _run(plan: enter.Plan, entries: dict[int, Any], programs: dict[int, Any], keys: Any) -> int:
     """Both phases, as the engine runs them; bytes of what they cannot do without."""
     on_device, carry = upload(plan), None
-    for entry, program in zip(entries.values(), programs.values(), strict=True):
-        carry = jax.block_until_ready(_enter(entry, keys, carry, on_device))
+    for number, program in programs.items():
+        entered = entries[number](keys, plan.numbers(number), *enter.apart(carry), None, on_device)
+        carry = jax.block_until_ready(entered)
         launch.return_free_memory()
         carry = jax.block_until_ready(program(carry, on_device))
     assert carry is not None
     return size((carry.ring, carry.seeds.agent, on_device))
-
-
-def _enter(entry: Any, keys: Any, before: Any, rows: Any) -> Any:
-    return entry(keys, None, None, None, rows) if before is None else entry(keys, before.ring, before.seeds, None, rows)
 
 
 def _program(plan: enter.Plan, number: int, rows: Any) -> Any:
@@ -119,9 +116,8 @@ def _program(plan: enter.Plan, number: int, rows: Any) -> Any:
 def _entry(plan: enter.Plan, number: int, rows: Any) -> Any:
     keys = jax.eval_shape(lambda: streams.seeds(0, 1))
     before = enter.template(plan, number - 1, rows) if number else None
-    ring, state = (before.ring, before.seeds) if before else (None, None)
-    entry = jax.jit(enter.enter(plan, number), donate_argnums=1)
-    return entry.lower(keys, ring, state, None, rows).compile()
+    entry = jax.jit(enter.enter(plan, number), donate_argnums=2)
+    return entry.lower(keys, plan.numbers(number), *enter.apart(before), None, rows).compile()
 
 
 if __name__ == "__main__":

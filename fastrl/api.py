@@ -1,6 +1,7 @@
 """The library's public functions: run, pretrain, finetune, evaluate. Each hands a plan to the engine."""
 
 import dataclasses
+import io
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -29,7 +30,7 @@ from fastrl.planning import sweep as sweeps
 from fastrl.planning.builder import Builder
 from fastrl.planning.request import Request
 from fastrl.recipes import names, ocr_cft
-from fastrl.runs import folder
+from fastrl.runs import folder, processes
 from fastrl.runs.folder import Resume
 from fastrl.runs.progress import Progress
 from fastrl.types import Environment, Spec
@@ -229,24 +230,26 @@ def _execute(
         "seeds": plan.seeds,
         "command": command,
     }
-    with folder.claimed(Path(out), identity, record, resume):
+    with processes.by_the_first(lambda: folder.claimed(Path(out), identity, record, resume)):
+        processes.share_a_folder(Path(out))
         return _run(request, plan, Path(out), progress)
 
 
 def _run(request: Request, plan: Plan, path: Path | None, progress: Progress | None) -> Run:
     """Runs a plan, in memory or in a folder that is this run's alone."""
-    progress = progress or Progress(sys.stderr)
+    progress = (progress or Progress(sys.stderr)) if processes.first() else Progress(io.StringIO())
     for line in plans.warnings(request, plan):
         progress.message(line)
     outcome = engine.run(plan, path, progress)
     last, task = plan.phases[-1], plan.task
-    agent = Agent(last.config, task.spec, outcome.carry.seeds.agent, (task.reward_scale, task.reward_bias))
-    if path is not None:
+    agent = Agent(last.config, task.spec, outcome.agents, (task.reward_scale, task.reward_bias))
+    if path is not None and processes.first():
         agent.save(path / "agent")
         if plan.env is not None:
             from fastrl.reports import report
 
             report.write_report(path)
+    processes.wait()
     returns, metrics = _arrays(outcome.rows, last.name)
     return Run(returns, metrics, agent, outcome.rows, path)
 

@@ -137,6 +137,10 @@ class RunOptions:
     map_seeds: Literal["auto", "vmap", "sequential"] = option(
         "auto", "seeds side by side (accelerators) or one after the other inside the program (CPU)"
     )
+    devices: str | None = option(
+        None, "devices that share the seeds: a number, or all; none is one, and all where several processes run as one"
+    )
+    devices_per_seed: int = option(1, "devices that share one seed's minibatches, for networks that fill a device")
     on_nan: Literal["freeze", "stop"] | None = option(
         None,
         "when a seed's numbers stop being finite, freeze it at its last good update or stop the run; none is freeze "

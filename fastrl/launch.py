@@ -25,7 +25,7 @@ def prepare() -> None:
 
 
 def start() -> None:
-    """Starts jax on its device; compiled programs are kept for later processes where there is a home folder."""
+    """Starts jax on its devices; compiled programs are kept for later processes where there is a home folder."""
     warnings.filterwarnings("ignore", "Error (reading|writing) persistent compilation cache")
     try:
         import jax

@@ -137,7 +137,7 @@ def configure(
 POSITIVE = (
     *("seeds", "steps", "pretrain_steps", "num_envs", "capacity", "eval_every", "eval_episodes", "chunk"),
     *("reevaluate_steps", "align_steps", "distil_steps", "offline_ratio_steps", "switch_eval_every"),
-    *("checkpoint_minutes", "reward_scale"),
+    *("checkpoint_minutes", "reward_scale", "devices_per_seed"),
 )
 """Run options that must be above 0 where they are set."""
 

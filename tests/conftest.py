@@ -20,7 +20,7 @@ from fastrl.engine.plan import Plan
 from fastrl.planning import plan as plans
 from fastrl.planning import request as requests
 from fastrl.recipes import names
-from fastrl.runs import manifest
+from fastrl.runs import digests
 from fastrl.runs.preempt import StopRequest
 from fastrl.runs.progress import Progress
 
@@ -199,8 +199,8 @@ def leaves_of() -> Callable[[Any], Snapshot]:
     """`tree -> {path: copy on the host}`; keys by their data."""
 
     def copy(tree: Any) -> Snapshot:
-        found = manifest.leaves(tree)
-        return {path: np.array(jax.random.key_data(x) if manifest.is_key(x) else x) for path, x in found.items()}
+        found = digests.leaves(tree)
+        return {path: np.array(jax.random.key_data(x) if digests.is_key(x) else x) for path, x in found.items()}
 
     return copy
 

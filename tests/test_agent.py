@@ -10,7 +10,7 @@ from fastrl import agent as agents
 from fastrl import envs
 from fastrl.agent import Agent
 from fastrl.methods import SAC
-from fastrl.runs import manifest
+from fastrl.runs import digests
 from fastrl.types import UserError
 
 pytestmark = pytest.mark.usefixtures("quick")
@@ -36,7 +36,7 @@ def saved(agent, tmp_path_factory):
 
 def test_a_saved_agent_comes_back_bit_for_bit(agent, saved):
     loaded = agents.load(saved)
-    assert manifest.total(loaded.state) == manifest.total(agent.state)
+    assert digests.total(loaded.state) == digests.total(agent.state)
     assert loaded.config == agent.config and loaded.spec == agent.spec and loaded.seeds == 3
     obs = np.linspace(-1, 1, 4)[:, None]
     np.testing.assert_array_equal(loaded.act(obs, seed=1), agent.act(obs, seed=1))
@@ -50,7 +50,7 @@ def test_an_agent_that_has_acted_can_be_pickled(agent):
     obs = np.zeros((2, 1))
     acted = agent.act(obs)
     again = pickle.loads(pickle.dumps(agent))
-    assert manifest.total(again.state) == manifest.total(agent.state) and again.config == agent.config
+    assert digests.total(again.state) == digests.total(agent.state) and again.config == agent.config
     np.testing.assert_array_equal(again.act(obs), acted)
 
 
@@ -58,7 +58,7 @@ def test_the_folder_of_a_run_is_its_agent_and_a_colon_takes_one_seed(agent, save
     agent.save(tmp_path / "run" / "agent")
     one = agents.load(f"{tmp_path / 'run'}:2")
     assert one.seeds == 1
-    assert manifest.total(one.state) == manifest.total(jax.tree.map(lambda x: x[2:], agent.state))
+    assert digests.total(one.state) == digests.total(jax.tree.map(lambda x: x[2:], agent.state))
     with pytest.raises(UserError, match="has seeds 0 to 2, not 3"):
         agents.load(f"{saved}:3")
 
@@ -68,7 +68,7 @@ def test_one_agent_is_for_all_seeds_several_go_seed_by_seed(agent):
     for leaf, all_three in zip(jax.tree.leaves(one.for_seeds(3)), jax.tree.leaves(agent.state), strict=True):
         np.testing.assert_array_equal(leaf, np.stack([all_three[1]] * 3))
     two = agent.for_seeds(2)
-    assert manifest.total(two) == manifest.total(jax.tree.map(lambda x: x[:2], agent.state))
+    assert digests.total(two) == digests.total(jax.tree.map(lambda x: x[:2], agent.state))
     with pytest.raises(UserError, match=r"has 3 seeds and --seeds asks for 4; .* DIR:SEED"):
         agent.for_seeds(4)
 
@@ -113,4 +113,4 @@ def test_an_agent_can_be_saved_again(agent, tmp_path):
     agent.save(tmp_path)
     other = dataclasses.replace(agent, state=jax.tree.map(lambda x: x + 1, agent.state))
     other.save(tmp_path)
-    assert manifest.total(agents.load(tmp_path).state) == manifest.total(other.state)
+    assert digests.total(agents.load(tmp_path).state) == digests.total(other.state)

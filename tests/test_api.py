@@ -9,7 +9,7 @@ import pytest
 
 import fastrl
 from fastrl.collect import experience
-from fastrl.runs import manifest
+from fastrl.runs import digests
 from fastrl.runs.progress import Progress
 
 pytestmark = pytest.mark.usefixtures("quick")
@@ -53,7 +53,7 @@ def test_what_a_run_returns(finished):
 def test_the_agent_of_a_run_is_in_its_folder(finished):
     run, path, _ = finished
     loaded = fastrl.load_agent(path)
-    assert manifest.total(loaded.state) == manifest.total(run.state)
+    assert digests.total(loaded.state) == digests.total(run.state)
     returns = fastrl.evaluate(path, "probe-truncation", episodes=3)
     assert returns.shape == (2, 3) and (returns == 5).all()  # raw
     assert loaded.act(np.zeros((7, 1))).shape == (7, 1)
@@ -64,7 +64,7 @@ def test_a_run_is_not_overwritten_and_a_resume_gives_it_back(finished):
     with pytest.raises(fastrl.UserError, match="exists; add --resume"):
         fastrl.run("wsrl", **arguments)
     again = fastrl.run("wsrl", resume=True, progress=Progress(io.StringIO()), **arguments)
-    assert manifest.total(again.state) == manifest.total(run.state) and again.rows == run.rows
+    assert digests.total(again.state) == digests.total(run.state) and again.rows == run.rows
 
 
 def test_pretrain_then_finetune_is_wsrl(finished, tiny, probe_data):
@@ -80,7 +80,7 @@ def test_pretrain_then_finetune_is_wsrl(finished, tiny, probe_data):
     run = fastrl.finetune(sac, "probe-truncation", start=agent, steps=40, warmup=20, seeds=2, **quiet)
     assert [row["phase"] for row in run.rows if row["kind"] == "eval"] == ["warmup", "warmup", "finetune", "finetune"]
     for name in ("actor", "critic"):
-        assert manifest.total(getattr(run.state, name)) != manifest.total(getattr(agent.state, name))
+        assert digests.total(getattr(run.state, name)) != digests.total(getattr(agent.state, name))
 
 
 def test_a_check_of_an_environment_is_one_attribute_away():

@@ -5,6 +5,7 @@ The engine is imported inside each command, so that help needs no jax.
 
 import signal
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -174,7 +175,16 @@ def usage() -> str:
 def main(words: Sequence[str] | None = None) -> int:
     """Runs a command; exit code 0 done, 2 bad input (one line), 1 failed, 128 + signal when stopped."""
     streams.prepare()
-    return streams.delivered(lambda: _main(list(sys.argv[1:] if words is None else words)))
+    try:
+        code = streams.delivered(lambda: _main(list(sys.argv[1:] if words is None else words)))
+    except Exception:
+        if "fastrl.runs.processes" not in sys.modules:
+            raise
+        traceback.print_exc()
+        code = 1
+    if code and "fastrl.runs.processes" in sys.modules:
+        sys.modules["fastrl.runs.processes"].leave(code)
+    return code
 
 
 def _main(words: list[str]) -> int:

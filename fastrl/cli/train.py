@@ -19,11 +19,15 @@ from fastrl.recipes.table import RECIPES
 KINDS = tuple(ALGORITHMS.values())
 
 
-def prepare() -> None:
-    """Sets what must be set before jax starts, and starts it."""
+def prepare(distributed: str = "off") -> None:
+    """Sets what must be set before jax starts, and starts it, alone or as one of several processes."""
     from fastrl import launch
 
     launch.prepare()
+    if distributed != "off":
+        from fastrl.runs import processes
+
+        processes.start(distributed)
     launch.start()
 
 
@@ -37,11 +41,13 @@ def _task_options(parser: Parser, out: str) -> None:
     datasets_cli.dataset_options(parser)
     parser.add_argument("--out", default=out, metavar="DIR", help=f"run folder (default: {out})")
     resume_option(parser)
+    meaning = "whether this process is one of several of a job; auto: where its launcher says so (default: auto)"
+    parser.add_argument("--distributed", choices=("auto", "on", "off"), default="auto", help=meaning)
 
 
 def _common(found: Any) -> dict[str, Any]:
     """Arguments that run, pretrain and finetune hand to the library."""
-    prepare()
+    prepare(found.distributed)
     return {
         "env": found.env,
         "out": found.out,
@@ -52,6 +58,10 @@ def _common(found: Any) -> dict[str, Any]:
 
 
 def _finish(out: str) -> int:
+    from fastrl.runs import processes
+
+    if not processes.first():
+        return 0
     report = Path(out) / "report.md"
     print(report.read_text("utf-8", "surrogateescape"), end="")
     return 0

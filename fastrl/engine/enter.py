@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from fastrl.engine import behaviours, health, scan, streams
+from fastrl.engine.mesh import carry_of
 from fastrl.engine.phase import Carry, Phase, SeedState
 from fastrl.engine.plan import Plan
 from fastrl.networks.normalise import Normalised
@@ -18,30 +19,37 @@ from fastrl.types import Key, State
 
 
 def enter(plan: Plan, number: int) -> Callable[..., Carry]:
-    """`(keys [S], ring or None, carry before or None, start or None, data or None) -> carry` at step 0 of a phase.
+    """`(keys [S], numbers [S], ring or None, carry before or None, start or None, data or None) -> carry` at step 0.
 
-    The carry before comes without its ring, which alone keeps its shape and can be given away.
+    S is that of what it is given: all seeds, or those of one device. The numbers are `Plan.numbers` of the phase. The
+    carry before comes without its ring, which alone keeps its shape and can be given away.
     """
     phase, task = plan.phases[number], plan.task
 
-    def run(keys: Key, ring: rings.Ring | None, earlier: Carry | None, start: State | None, data: Any) -> Carry:
-        before = None if earlier is None else earlier.seeds
+    def run(
+        keys: Key,
+        numbers: dict[str, jax.Array],
+        ring: rings.Ring | None,
+        earlier: Carry | None,
+        start: State | None,
+        data: Any,
+    ) -> Carry:
+        before, count = None if earlier is None else earlier.seeds, keys.shape[0]
         agent_keys, env_keys = streams.entry(keys, number)
         fill_keys, behaviour_keys = streams.stock(keys, number)
-        numbers = plan.numbers(number)
         agent = agents(phase, agent_keys, numbers, start if before is None else before.agent)
         env = before.env if before is not None else None
-        healthy = health.start(plan.seeds) if before is None else before.health
+        healthy = health.start(count) if before is None else before.health
         if phase.online and env is None:
             assert task.env is not None
             env = jax.lax.map(task.env.reset, env_keys)
         if phase.online and ring is None:
-            ring = rings.create(plan.seeds, plan.capacity, task.spec.obs_size, task.spec.action_size)
+            ring = rings.create(count, plan.capacity, task.spec.obs_size, task.spec.action_size)
             if phase.fill is not None:
                 rows = fills.packed(phase.fill, data, fill_keys)
                 ring = rings.advance(rings.insert(ring, rows), rows.shape[1])
         behaviour = begun(plan, number, behaviour_keys, numbers, agent, before)
-        draw = drawing(plan, number, 0 if data is None else data.shape[0], before)
+        draw = drawing(plan, number, count, 0 if data is None else data.shape[0], before)
         state = SeedState(agent, numbers, env, behaviour, draw, {}, healthy)
         totals = _zeros(plan, number, keys, state, ring, data)
         known = None if earlier is None else earlier.before
@@ -84,7 +92,7 @@ def begun(
     return jax.lax.map(one, (keys, numbers, agents))
 
 
-def drawing(plan: Plan, number: int, rows: int, before: SeedState | None) -> Any:
+def drawing(plan: Plan, number: int, count: int, rows: int, before: SeedState | None) -> Any:
     """The memories [S] of the draw: those of the phase before where it has some, else new ones."""
     phase, task = plan.phases[number], plan.task
     if phase.draw is None or phase.draw.start is None:
@@ -92,7 +100,7 @@ def drawing(plan: Plan, number: int, rows: int, before: SeedState | None) -> Any
     if before is not None and before.draw is not None:
         return before.draw
     fresh = phase.draw.start(Room(task.num_envs, task.spec.horizon, rows, plan.capacity))
-    return jax.tree.map(lambda x: jnp.broadcast_to(x, (plan.seeds, *x.shape)), fresh)
+    return jax.tree.map(lambda x: jnp.broadcast_to(x, (count, *x.shape)), fresh)
 
 
 def _zeros(
@@ -107,7 +115,7 @@ def _zeros(
         return scan.advance(program, data, keys[:1], jnp.int32(0), start)[1]
 
     names = jax.eval_shape(step, keys, state, ring, data)
-    return {name: jnp.zeros(plan.seeds) for name in names}
+    return {name: jnp.zeros(keys.shape[0]) for name in names}
 
 
 def apart(carry: Carry | None) -> tuple[rings.Ring | None, Carry | None]:
@@ -118,9 +126,11 @@ def apart(carry: Carry | None) -> tuple[rings.Ring | None, Carry | None]:
 def template(plan: Plan, number: int, data: Any) -> Carry:
     """Shapes of the carry in phase `number`, without computing anything: what a checkpoint is read into."""
     carry: Carry | None = None
-    keys = jax.eval_shape(plan.keys)
+    rows = lambda tree: jax.tree.map(lambda x: jax.ShapeDtypeStruct((plan.mesh.rows, *x.shape[1:]), x.dtype), tree)
+    keys, start = rows((jax.eval_shape(plan.keys), plan.start))
     for n in range(number + 1):
         ring, rest = apart(carry)
-        carry = jax.eval_shape(enter(plan, n), keys, ring, rest, plan.start, data)
+        numbers = rows(plan.numbers(n))
+        carry = jax.eval_shape(enter(plan, n), keys, numbers, ring, rest, start, data)
     assert carry is not None
-    return carry
+    return plan.mesh.shapes(carry, carry_of(carry.ring is not None))

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from fastrl import config as configs
 from fastrl.data.datasets import Dataset
 from fastrl.engine import streams
+from fastrl.engine.mesh import Mesh
 from fastrl.engine.phase import Phase
 from fastrl.engine.rollout import Task
 from fastrl.types import Environment, Key, State
@@ -39,6 +40,7 @@ class Plan:
     side_by_side: bool
     freeze: bool  # a seed whose numbers stop being finite, instead of ending the run
     start: State | None  # agents [S] to start from
+    mesh: Mesh  # the devices
     points: tuple[Mapping[str, float], ...] = ({},)  # of the sweep; rows stand point by point, seed by seed
 
     def iterations(self, phase: Phase) -> int:

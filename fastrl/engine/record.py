@@ -9,7 +9,7 @@ import numpy as np
 from fastrl.engine import health
 from fastrl.engine.phase import Carry
 from fastrl.engine.plan import Plan
-from fastrl.runs import log
+from fastrl.runs import log, processes
 from fastrl.runs.log import MetricsLog
 from fastrl.runs.progress import Progress
 
@@ -23,15 +23,16 @@ class Record:
 
     def __init__(self, plan: Plan, path: Path | None, progress: Progress):
         self.plan, self.path, self.progress = plan, path, progress
-        self.log = MetricsLog(path) if path else None
+        self.log = MetricsLog(path) if path and processes.first() else None
         self.rows: list[dict[str, Any]] = []
 
     def restart(self, count: int) -> None:
         """Forgets all but the first rows: what a checkpoint being resumed has not seen."""
-        if self.log is None or self.path is None:
+        if self.path is None:
             return
-        self.log.truncate(count)
-        self.rows = self.log.read(self.path) if count else []
+        if self.log is not None:
+            self.log.truncate(count)
+        self.rows = log.read(self.path)[:count]
 
     def position(self, number: int, done: int) -> dict[str, Any]:
         """Where a row stands: the phase, its step, and the steps online and offline so far."""
@@ -50,21 +51,23 @@ class Record:
     def train(self, number: int, done: int, carry: Carry) -> None:
         """One row of training metrics: means over the steps since the last row, NaN for a frozen seed."""
         self.frozen(number, done, carry)
-        good = np.asarray(carry.seeds.health.good)
-        totals = {name: np.asarray(value) for name, value in carry.seeds.totals.items()}
+        found, totals = self.plan.mesh.fetch((carry.seeds.health, carry.seeds.totals))
         steps, ended = totals.pop("steps"), totals.pop("rollout/episodes", None)
         row: dict[str, Any] = {"kind": "train", **self.position(number, done)}
         for name, value in sorted(totals.items()):
             count = ended if name.startswith("rollout/") else steps
             assert count is not None
             means = [float(v / c) if c else math.nan for v, c in zip(value, count, strict=True)]
-            row[name] = np.where(good, means, math.nan).tolist()
+            row[name] = np.where(found.good, means, math.nan).tolist()
         self.append(row)
 
     def frozen(self, number: int, done: int, carry: Carry) -> None:
         """Logs the seeds that were frozen since the last row; `Diverged` where none may be, or none is left."""
-        known, found = {row["seed"] for row in self.rows if row["kind"] == "frozen"}, carry.seeds.health
-        bad, at = np.asarray(found.bad), np.asarray(found.step)
+        known, found = (
+            {row["seed"] for row in self.rows if row["kind"] == "frozen"},
+            self.plan.mesh.fetch(carry.seeds.health),
+        )
+        bad, at = found.bad, found.step
         phase, line = self.plan.phases[number], ""
         for seed in (int(seed) for seed in np.flatnonzero(bad) if seed not in known):
             what, remedy = health.cause(int(bad[seed]), health.names(carry.seeds.totals, phase.online))

@@ -16,6 +16,7 @@ import numpy as np
 from fastrl import launch
 from fastrl.engine import enter as boundary
 from fastrl.engine import evaluate, probes, scan
+from fastrl.engine.mesh import RING, SEED, SHARED, carry_of
 from fastrl.engine.phase import Carry, Phase
 from fastrl.engine.plan import Plan
 from fastrl.engine.record import Diverged as Diverged
@@ -23,11 +24,11 @@ from fastrl.engine.record import Record
 from fastrl.engine.schedule import Schedule
 from fastrl.envs import host
 from fastrl.replay import ring as rings
-from fastrl.runs import folder
+from fastrl.runs import folder, processes
 from fastrl.runs.checkpoint import Checkpoints
 from fastrl.runs.preempt import StopRequest
 from fastrl.runs.progress import Progress
-from fastrl.types import UserError
+from fastrl.types import State, UserError
 
 
 class Interrupted(Exception):
@@ -42,7 +43,8 @@ class Interrupted(Exception):
 class Outcome:
     """The end of a run: the carry and the rows of the log."""
 
-    carry: Carry
+    carry: Carry  # on the devices
+    agents: State  # [S]
     rows: list[dict[str, Any]]
     timing: list[dict[str, Any]]
 
@@ -61,13 +63,13 @@ class Driver:
     """Runs the phases of a plan, in memory (`path=None`) or in a run folder."""
 
     def __init__(self, plan: Plan, path: Path | None, progress: Progress, stop: StopRequest):
-        self.plan, self.path, self.progress, self.stop = plan, path, progress, stop
+        self.plan, self.path, self.progress, self.stop, self.mesh = plan, path, progress, stop, plan.mesh
         self.record, self.schedule = Record(plan, path, progress), Schedule(plan)
-        self.checkpoints = Checkpoints(path / "checkpoints") if path else None
+        self.checkpoints = Checkpoints(path / "checkpoints", rows=plan.seeds, together=True) if path else None
         self.timing: list[dict[str, Any]] = []
         self.saved, self.safe = time.monotonic(), -1  # when, and the step of the newest checkpoint
-        self.keys = plan.keys()
-        self.data = upload(plan)
+        self.keys = self.mesh.spread(plan.keys())
+        self.data = self.mesh.share(upload(plan))
         self.players: dict[str, Any] = {}
         self.judges: dict[str, Any] = {}
         self.measures: dict[str, Any] = {}
@@ -80,7 +82,8 @@ class Driver:
         for n in range(number, len(self.plan.phases)):
             carry = self._phase(n, carry if n == number else self._enter(n, carry))
         assert carry is not None
-        return Outcome(carry, self.record.rows, self.timing)
+        agents = jax.tree.map(jnp.asarray, self.mesh.fetch(carry.seeds.agent))
+        return Outcome(carry, agents, self.record.rows, self.timing)
 
     def _restore(self) -> tuple[int, Carry]:
         restored = None
@@ -101,9 +104,19 @@ class Driver:
 
     def _enter(self, number: int, before: Carry | None) -> Carry:
         """Crosses a boundary; the ring is donated, everything else may change shape."""
-        program = jax.jit(boundary.enter(self.plan, number), donate_argnums=1)
         ring, rest = boundary.apart(before)
-        carry = jax.block_until_ready(program(self.keys, ring, rest, self.plan.start, self.data))
+        shape = carry_of(ring=ring is not None or self.plan.phases[number].online)
+        held = (
+            SEED,
+            SEED,
+            None if ring is None else RING,
+            None if rest is None else carry_of(ring=False),
+            SEED,
+            SHARED,
+        )
+        program = self.mesh.jit(boundary.enter(self.plan, number), held, shape, donate=(2,))
+        numbers, start = self.mesh.spread((self.plan.numbers(number), self.plan.start))
+        carry = jax.block_until_ready(program(self.keys, numbers, ring, rest, start, self.data))
         host.check()
         return carry
 
@@ -116,7 +129,7 @@ class Driver:
         started = time.monotonic()
         length = self.schedule.length(phase, done)
         program = self._compile(number, length, carry)
-        evaluation, probe = self._compile_evaluation(phase, carry), self._compile_probe(number)
+        evaluation, probe = self._compile_evaluation(phase, carry), self._compile_probe(number, carry)
         launch.return_free_memory()
         timing["compile_seconds"] += time.monotonic() - started
         each = plan.per_iteration(phase)
@@ -149,8 +162,9 @@ class Driver:
     def _compile(self, number: int, length: int, carry: Carry) -> Any:
         plan = self.plan
         program = scan.chunk(plan, number, length, self.schedule.log_every(plan.phases[number]))
-        donated = () if plan.task.spec.backend == host.BACKEND else 0  # a simulator may fail: keep what was before
-        return jax.jit(program, donate_argnums=donated).lower(carry, self.data).compile()
+        donated = () if plan.task.spec.backend == host.BACKEND else (0,)  # a simulator may fail: keep what was before
+        shape = carry_of(ring=carry.ring is not None)
+        return self.mesh.jit(program, (shape, SHARED), shape, donated).lower(carry, self.data).compile()
 
     def _compile_evaluation(self, phase: Phase, carry: Carry) -> Any:
         """What plays and what judges an agent; the stages of one method act alike, and share the first."""
@@ -163,22 +177,28 @@ class Driver:
         alike = str(dataclasses.replace(phase.config, **same))
         if alike not in self.players:
             self.players[alike] = [
-                jax.jit(evaluate.program(plan.env, algorithm, plan.eval_episodes, plan.side_by_side, explore))
-                .lower(carry.seeds.agent, self.keys, jnp.int32(0), jnp.int32(0))
+                self.mesh.jit(
+                    evaluate.program(plan.env, algorithm, plan.eval_episodes, plan.side_by_side, explore),
+                    (SEED, SEED, SHARED, SHARED),
+                    SEED,
+                )
+                .lower(carry.seeds.agent, self.keys, *self._moment(0, carry))
                 .compile()
                 for explore in ((False, True) if plan.eval_sampled else (False,))
             ]
         if own not in self.judges:
-            self.judges[own] = None if algorithm.judge is None else jax.jit(evaluate.judged(algorithm))
+            judged = None if algorithm.judge is None else evaluate.judged(algorithm)
+            self.judges[own] = None if judged is None else self.mesh.jit(judged, SEED, SEED)
         return self.players[alike], self.judges[own]
 
-    def _compile_probe(self, number: int) -> Any:
+    def _compile_probe(self, number: int, carry: Carry) -> Any:
         """The diagnostics of a phase, compiled when they are first drawn; phases with one agent share them."""
         phase = self.plan.phases[number]
         own = f"{phase.online} {phase.config}"
         if own not in self.measures:
             measure = probes.program(self.plan, number) if self.plan.probe_every else None
-            self.measures[own] = None if measure is None else jax.jit(measure)
+            held = (SEED, SEED, None if carry.ring is None else RING, SHARED, SEED, SHARED, SHARED)
+            self.measures[own] = None if measure is None else self.mesh.jit(measure, held, SEED)
         return self.measures[own]
 
     # -- evaluation -----------------------------------------------------------------------------
@@ -189,7 +209,7 @@ class Driver:
             return carry
         play, judge = programs
         started = time.monotonic()
-        results = [each(carry.seeds.agent, self.keys, *self._moment(number, carry)) for each in play]
+        results = [self.mesh.fetch(each(carry.seeds.agent, self.keys, *self._moment(number, carry))) for each in play]
         result = results[0]
         returns, lengths = (np.asarray(x, np.float64) for x in (result.episode_return, result.length))
         host.check()
@@ -197,7 +217,7 @@ class Driver:
         found = {"return": returns.mean(1), "length": lengths.mean(1), **evaluate.rates(result, self.plan.task.spec)}
         if len(results) > 1:
             found["sampled_return"] = np.asarray(results[1].episode_return, np.float64).mean(1)
-        good = np.asarray(carry.seeds.health.good)
+        good = self.mesh.fetch(carry.seeds.health).good
         row |= {name: np.where(good, value, math.nan).tolist() for name, value in found.items()}
         earlier = next((known["eval_steps"] for known in reversed(self.record.rows) if known["kind"] == "eval"), 0)
         row["eval_steps"] = earlier + sum(int(np.asarray(each.length).sum(1).max()) for each in results)
@@ -205,17 +225,18 @@ class Driver:
         self.record.append(row)
         if judge is None:
             return carry
-        agent = judge(carry.seeds.agent, jnp.asarray(returns.mean(1), jnp.float32), carry.seeds.health.good)
+        scores = self.mesh.spread(jnp.asarray(returns.mean(1), jnp.float32))
+        agent = judge(carry.seeds.agent, scores, carry.seeds.health.good)
         return dataclasses.replace(carry, seeds=dataclasses.replace(carry.seeds, agent=agent))
 
     def _probe(self, number: int, carry: Carry, measure: Any) -> None:
         """Logs a row of diagnostics, NaN for a frozen seed."""
         started = time.monotonic()
         part, moment = self._moment(number, carry)
-        found = measure(carry.seeds.agent, carry.before, carry.ring, self.data, self.keys, part, moment)
+        given = (carry.seeds.agent, carry.before, carry.ring, self.data, self.keys, part, moment)
+        found, good = self.mesh.fetch(measure(*given)), self.mesh.fetch(carry.seeds.health).good
         row: dict[str, Any] = {"kind": "probe", **self.record.position(number, int(carry.step))}
-        good = np.asarray(carry.seeds.health.good)
-        row |= {name: np.where(good, np.asarray(value), math.nan).tolist() for name, value in sorted(found.items())}
+        row |= {name: np.where(good, value, math.nan).tolist() for name, value in sorted(found.items())}
         self.record.append(row | probes.contents(self.plan, number, int(carry.step)))
         self._timing(number)["probe_seconds"] += time.monotonic() - started
 
@@ -240,11 +261,11 @@ class Driver:
 
     def _save(self, number: int, carry: Carry, end: bool) -> None:
         """Saves when it is time, at the end of a phase, and when a signal asked the run to leave."""
-        signal = self.stop.requested
-        due = time.monotonic() - self.saved >= 60 * self.plan.checkpoint_minutes
-        if end or due or signal is not None:
+        passed = time.monotonic() - self.saved >= 60 * self.plan.checkpoint_minutes
+        due, signal = processes.agree(passed, self.stop.requested or 0)
+        if end or due or signal:
             self._checkpoint(number, carry, len(self.record.rows))
-        if signal is not None:
+        if signal:
             raise Interrupted(signal)
 
     def _checkpoint(self, number: int, carry: Carry, rows: int) -> None:
@@ -256,7 +277,8 @@ class Driver:
             self.record.frozen(number, int(carry.step), carry)
         meta = {"phase": number, "rows": rows, "timing": self.timing}
         self.checkpoints.save(step, carry, meta)
-        folder.write_json(self.path / "timing.json", {"phases": self.timing})
+        if processes.first():
+            folder.write_json(self.path / "timing.json", {"phases": self.timing})
         self.saved, self.safe = time.monotonic(), step
 
 
@@ -267,7 +289,8 @@ def run(plan: Plan, path: Path | None, progress: Progress) -> Outcome:
     with StopRequest() as stop, host.session():
         driver = Driver(plan, path, progress, stop)
         try:
-            return driver.run()
+            with processes.explained():
+                return driver.run()
         finally:
             progress.close()
             if driver.record.log:

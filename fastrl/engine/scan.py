@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from fastrl.engine import health, rollout, seeds, streams
+from fastrl.engine import health, mesh, rollout, seeds, streams
 from fastrl.engine.health import Health
 from fastrl.engine.phase import Carry, Phase, SeedState
 from fastrl.engine.plan import WARMUP, Plan
@@ -30,6 +30,7 @@ class Program(NamedTuple):
     part: int  # the stream that it draws from
     before: int  # steps of each environment copy (or gradient steps) that were done on that stream before
     undo: bool  # a bad step of a seed, for the sake of the others; a run of one seed ends there, and keeps no copy
+    shared: bool = False  # several devices compute each minibatch
 
 
 class Block(NamedTuple):
@@ -42,7 +43,7 @@ class Block(NamedTuple):
 
 def program_of(plan: Plan, number: int) -> Program:
     """Phase `number` of a plan."""
-    return Program(plan.phases[number], plan.task, *plan.part(number), undo=plan.seeds > 1)
+    return Program(plan.phases[number], plan.task, *plan.part(number), plan.seeds > 1, plan.mesh.per_seed > 1)
 
 
 def learn(program: Program, agent: State, numbers: Metrics, rows: jax.Array, key: Key, time: jax.Array) -> tuple:  # type: ignore[type-arg]
@@ -118,6 +119,8 @@ def update_all(
     _, draw_keys, update_keys = seeds.per_seed(lambda k: streams.step(k, program.part, time), n)(seed_keys)
     learnt = seeds.per_seed(lambda a, m, r, k: learn(program, a, m, r, k, time), n)
     rows = phase.draw.take(stock, block.draw, draw_keys, phase.updates * phase.utd, phase.batch_size)
+    if program.shared:
+        rows = jax.lax.with_sharding_constraint(rows, mesh.ROWS)
 
     def update() -> tuple[State, Metrics]:
         inputs = jax.lax.optimization_barrier((block.agent, block.numbers, rows))
@@ -223,12 +226,15 @@ def chunk(plan: Plan, number: int, length: int, log_every: int) -> Callable[[Car
             if ring is not None:  # every seed starts where the chunk started
                 assert carry.ring is not None
                 ring = dataclasses.replace(ring, pointer=carry.ring.pointer, size=carry.ring.size)
-            keys = jax.lax.dynamic_slice_in_dim(carry.keys, i, 1)
+            keys = jax.lax.dynamic_slice_in_dim(several, i, 1)
             step, block, ring = scan(keys, i, block, ring)
             return block, (step, ring)
 
         count = carry.keys.shape[0]
-        block, (step, ring) = seeds.one_after_another(one, carry.seeds, (carry.step, carry.ring), count)
+        twice = [jax.random.clone(carry.keys) for _ in range(2)]  # a lone key XLA would take out of the loop, and then
+        several = jnp.concatenate(twice)  # round otherwise
+        zero = jnp.minimum(carry.step, 0)
+        block, (step, ring) = seeds.one_after_another(one, carry.seeds, (carry.step, carry.ring), count, zero)
         return Carry(step, carry.keys, ring, block, carry.before)
 
     return run

@@ -8,7 +8,7 @@ from fastrl.envs import host
 from fastrl.methods import describe
 from fastrl.planning import sweep as sweeps
 from fastrl.planning.request import Request
-from fastrl.runs import manifest
+from fastrl.runs import digests
 
 PATIENCE = (host.BACKEND, "timeout")
 """A backend's option that decides no bits: a simulator that took too long may be given longer."""
@@ -54,7 +54,7 @@ def identity(request: Request, plan: Plan) -> dict[str, Any]:
         "eval_sampled": plan.eval_sampled,
         "reward_scale": task.reward_scale,
         "reward_bias": task.reward_bias,
-        "start": None if plan.start is None else manifest.total(plan.start),
+        "start": None if plan.start is None else digests.total(plan.start),
         "side_by_side": plan.side_by_side,
         "phases": phases,
     }

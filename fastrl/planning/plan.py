@@ -12,10 +12,12 @@ from fastrl.agent import Agent
 from fastrl.config import Options, RunOptions
 from fastrl.data import findings
 from fastrl.data.datasets import Dataset
+from fastrl.engine import mesh as meshes
 from fastrl.engine import seeds
 from fastrl.engine.phase import Phase, keep
 from fastrl.engine.plan import WARMUP, Plan
 from fastrl.engine.rollout import Task
+from fastrl.envs import host
 from fastrl.envs.wrappers import Rescale, Vector
 from fastrl.methods import Referenced, name_of
 from fastrl.networks import normalise
@@ -148,6 +150,12 @@ def check_algorithm(config: Options) -> None:
 
 def warnings(request: Request, plan: Plan) -> list[str]:
     """What is legal and probably not meant, a line each."""
+    more, across = plan.mesh.rows - plan.seeds, len(plan.mesh.devices) // plan.mesh.per_seed
+    padded = [f"{plan.seeds} seeds on {across} devices: {more} more are computed and thrown away"] if more else []
+    return [*padded, *_of_data(request, plan)]
+
+
+def _of_data(request: Request, plan: Plan) -> list[str]:
     if plan.dataset is not None:
         raw = findings.raw_actions(plan.dataset, plan.task.spec)
         lines = [*findings.said(plan.dataset), *([raw] if raw else [])]
@@ -212,6 +220,9 @@ def _plan(
         num_envs=options.num_envs,
     )
     points = _points(sweep, phases, builder.overrides)
+    mesh = meshes.chosen(options.devices, options.seeds * len(points), options.devices_per_seed)
+    if spec.backend == host.BACKEND and len(mesh.devices) > 1:
+        raise UserError(f"--env {spec.name} is stepped on the host, by one process for one device; leave --devices out")
     return Plan(
         phases=tuple(phase for phase in phases if phase.steps > 0),
         task=task,
@@ -230,6 +241,7 @@ def _plan(
         side_by_side=seeds.side_by_side(options.map_seeds),
         freeze=options.on_nan == "freeze" or (options.on_nan is None and options.seeds * len(points) > 1),
         start=start.for_seeds(options.seeds, len(points)) if start else None,
+        mesh=mesh,
         points=tuple(points),
     )
 

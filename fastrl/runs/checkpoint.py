@@ -2,7 +2,7 @@
 
 Orbax stores the arrays; our manifest, written last, says what they must be. A step whose manifest is missing or does
 not verify does not count. A step that cannot be read for another reason (a file server, memory, a device) is not
-damaged: reading it ends in `Failure` and leaves everything as it is. One process writes; reading changes no file.
+damaged: reading it ends in `Failure` and leaves everything as it is. One job writes; reading changes no file.
 """
 
 import contextlib
@@ -19,10 +19,11 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from fastrl.runs import manifest
+from fastrl.runs import digests, manifest, processes
 from fastrl.types import Failure, UserError
 
 MANIFEST = "fastrl_manifest.json"
+PART = ".leaves.{}.{}.json"  # what a process other than the first saved of a step, until the manifest has it
 _ITEM = "default"  # Orbax's folder for a single item inside a step
 
 
@@ -37,12 +38,16 @@ class Restored:
 
 
 class Checkpoints:
-    """The checkpoints of one run, in one folder; the newest `keep` stay."""
+    """The checkpoints of one run, in one folder; the newest `keep` stay.
 
-    def __init__(self, folder: Path | str, keep: int = 3):
+    What leaves have behind their first `rows` is padding: it may be longer or shorter where they are read. Processes
+    of a job save and restore `together`, each what it holds, or each alone.
+    """
+
+    def __init__(self, folder: Path | str, keep: int = 3, rows: int | None = None, together: bool = False):
         self.folder = Path(folder).absolute()
         manifest.check_name(self.folder)
-        self.keep = keep
+        self.keep, self.rows, self.together = keep, rows, together and processes.count() > 1
         self._damaged: set[int] = set()
 
     def steps(self) -> list[int]:
@@ -63,26 +68,41 @@ class Checkpoints:
         if (steps := self.steps()) and step <= steps[-1]:
             raise ValueError(f"checkpoint {step} is not after checkpoint {steps[-1]}")
         try:
-            saved = self._manager.save(step, args=ocp.args.StandardSave(_storable(carry)))
+            saved = self._manager.save(step, args=ocp.args.StandardSave(_storable(carry, self._alone)))
         except OSError as error:
             raise UserError(f"{self.folder}: cannot save checkpoint {step}: {error}") from error
         if not saved:
             raise RuntimeError(f"Orbax did not save checkpoint {step}")
-        digests = manifest.digest(carry)
-        sha256 = manifest.combine(digests)
-        content = {
-            "format": manifest.FORMAT,
-            "step": step,
-            "meta": meta,
-            "leaves": digests,
-            "sha256": sha256,
-            "files": manifest.files(self.folder / str(step)),
-            **manifest.provenance(),
-        }
-        manifest.write(self.folder / str(step) / MANIFEST, content)
-        for old in self.steps()[: -self.keep]:
-            self._manager.delete(old)
-        return sha256
+        old = self.steps()[: -self.keep]
+        self._describe(step, meta, digests.digest(carry, self.rows))
+        for each in old:
+            self._manager.delete(each)
+        return manifest.read(self.folder / str(step) / MANIFEST)["sha256"]
+
+    def _describe(self, step: int, meta: dict[str, Any], own: dict[str, Any]) -> None:
+        """Writes the manifest of a step once all processes have saved: the first one does, from what each found."""
+        folder = self.folder / str(step)
+        others = range(1, processes.count()) if self.together else ()
+        if not self._writes:
+            part = self.folder / PART.format(step, jax.process_index())
+            manifest.write(part, {"format": manifest.FORMAT, "leaves": own})
+        self._wait()
+        if self._writes:
+            parts = [self.folder / PART.format(step, other) for other in others]
+            leaves = digests.merge([own, *(manifest.read(part)["leaves"] for part in parts)])
+            content = {
+                "format": manifest.FORMAT,
+                "step": step,
+                "meta": meta,
+                "leaves": leaves,
+                "sha256": digests.combine(leaves),
+                "files": manifest.files(folder),
+                **manifest.provenance(),
+            }
+            manifest.write(folder / MANIFEST, content)
+            for part in parts:
+                part.unlink()
+        self._wait()
 
     def restore(
         self, template: Callable[[dict[str, Any]], Any] | None, on_damage: Callable[[str], None]
@@ -121,16 +141,59 @@ class Checkpoints:
     def _set_aside(self, step: int) -> None:
         """Renames a step, so that it is none of `steps` and can still be looked at."""
         names = (f"{step}.damaged{f'-{n}' if n else ''}" for n in itertools.count())
-        target = next(self.folder / name for name in names if not (self.folder / name).exists())
-        (self.folder / str(step)).rename(target)
+        if self._writes:
+            target = next(self.folder / name for name in names if not (self.folder / name).exists())
+            (self.folder / str(step)).rename(target)
+        self._wait()
         if "_manager" in self.__dict__:
             self._manager.reload()
+
+    @property
+    def _writes(self) -> bool:
+        """Whether this process writes what is not an array."""
+        return not self.together or processes.first()
+
+    @property
+    def _alone(self) -> bool:
+        """Whether there are other processes, that have no part in this; Orbax then takes arrays of the host only."""
+        return processes.count() > 1 and not self.together
+
+    def _wait(self) -> None:
+        if self.together:
+            processes.wait()
+
+    @contextlib.contextmanager
+    def _agreed(self) -> Iterator[None]:
+        """Makes what one process finds damaged so for all of them."""
+        found: manifest.Damaged | None = None
+        try:
+            yield
+        except manifest.Damaged as damage:
+            found = damage
+        if self.together and processes.agree(found is not None)[0]:
+            raise found or manifest.Damaged("another process finds it damaged")
+        if found is not None:
+            raise found
+
+    @property
+    def _processes(self) -> ocp.options.MultiprocessingOptions:
+        """The processes that save and restore with this one."""
+        if not self._alone:
+            return ocp.options.MultiprocessingOptions()
+        own = jax.process_index()
+        return ocp.options.MultiprocessingOptions(own, {own}, f"process {own}")
 
     @functools.cached_property
     def _manager(self) -> ocp.CheckpointManager:
         """Orbax's writer; when the first save begins, it removes what an interrupted save left behind."""
         logging.getLogger("absl").setLevel(logging.ERROR)
-        options = ocp.CheckpointManagerOptions(cleanup_tmp_directories=True, enable_async_checkpointing=False)
+        manifest.make_folder(self.folder)
+        options = ocp.CheckpointManagerOptions(
+            create=False,
+            cleanup_tmp_directories=True,
+            enable_async_checkpointing=False,
+            multiprocessing_options=self._processes,
+        )
         try:
             return ocp.CheckpointManager(self.folder, options=options)
         except OSError as error:
@@ -139,17 +202,20 @@ class Checkpoints:
     def _restore(self, step: int, template: Callable[[dict[str, Any]], Any] | None) -> Restored:
         folder = self.folder / str(step)
         with _readable(folder):
-            content = manifest.read(folder / MANIFEST)
-            if content["step"] != step:
-                raise manifest.Damaged(f"{MANIFEST} is that of checkpoint {content['step']}")
-            manifest.verify(folder, content["files"])
-            tree = template(content["meta"]) if template else manifest.abstract(content["leaves"])
-            _check_structure(f"{self.folder}: checkpoint {step}", tree, content["leaves"])
+            with self._agreed():
+                content = manifest.read(folder / MANIFEST)
+                if content["step"] != step:
+                    raise manifest.Damaged(f"{MANIFEST} is that of checkpoint {content['step']}")
+                if self._writes:
+                    manifest.verify(folder, content["files"])
+            tree = template(content["meta"]) if template else digests.abstract(content["leaves"])
+            _check_structure(f"{self.folder}: checkpoint {step}", tree, content["leaves"], self.rows)
             target = {path: _target(leaf) for path, leaf in _stored(tree).items()}
-            with ocp.StandardCheckpointer() as checkpointer:
-                flat = checkpointer.restore(folder / _ITEM, target)
+            with ocp.StandardCheckpointer(multiprocessing_options=self._processes) as checkpointer:
+                flat = checkpointer.restore(folder / _ITEM, target, strict=self.rows is None)
             carry = _rebuild(tree, flat)
-            manifest.verify_leaves(carry, content["leaves"])
+            with self._agreed():
+                digests.verify(carry, content["leaves"], self.rows)
             return Restored(step, carry, content["meta"], content["sha256"])
 
 
@@ -170,25 +236,25 @@ def _readable(folder: Path) -> Iterator[None]:
 
 def _stored(tree: Any) -> dict[str, Any]:
     """The leaves that Orbax is given, by path: all but those of size zero, which it refuses."""
-    return {path: leaf for path, leaf in manifest.leaves(tree).items() if np.prod(np.shape(leaf)) != 0}
+    return {path: leaf for path, leaf in digests.leaves(tree).items() if np.prod(np.shape(leaf)) != 0}
 
 
-def _storable(carry: Any) -> dict[str, Any]:
+def _storable(carry: Any, on_host: bool) -> dict[str, Any]:
     """The leaves as plain arrays: typed keys by their data, numbers as arrays of rank 0."""
-    return {
-        path: jax.random.key_data(leaf)
-        if manifest.is_key(leaf)
-        else (leaf if isinstance(leaf, jax.Array) else np.asarray(leaf))
-        for path, leaf in _stored(carry).items()
-    }
+
+    def plain(leaf: Any) -> Any:
+        leaf = jax.random.key_data(leaf) if digests.is_key(leaf) else leaf
+        return leaf if isinstance(leaf, jax.Array) and not on_host else np.asarray(leaf)
+
+    return {path: plain(leaf) for path, leaf in _stored(carry).items()}
 
 
 def _target(leaf: Any) -> Any:
     """What Orbax should make of a template's leaf: an array on its devices, or one on the host."""
     if not isinstance(leaf, (jax.Array, jax.ShapeDtypeStruct)):
         return np.empty_like(np.asarray(leaf))
-    sharding = leaf.sharding or jax.sharding.SingleDeviceSharding(jax.devices()[0])
-    data = jax.eval_shape(jax.random.key_data, leaf) if manifest.is_key(leaf) else leaf
+    sharding = leaf.sharding or jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    data = jax.eval_shape(jax.random.key_data, leaf) if digests.is_key(leaf) else leaf
     return jax.ShapeDtypeStruct(data.shape, data.dtype, sharding=sharding)
 
 
@@ -199,20 +265,20 @@ def _rebuild(tree: Any, flat: dict[str, Any]) -> Any:
         if path not in flat:  # of size zero
             return jax.numpy.zeros(leaf.shape, leaf.dtype)
         value = flat.pop(path)
-        if manifest.is_key(leaf):
+        if digests.is_key(leaf):
             kind = jax.random.key_impl(jax.numpy.empty((), leaf.dtype))
             return jax.random.wrap_key_data(value, impl=kind)
         if isinstance(leaf, (jax.Array, jax.ShapeDtypeStruct, np.ndarray)):
             return value
         return value.item() if isinstance(leaf, (bool, int, float)) else value[()]
 
-    restored = [leaf_of(path, leaf) for path, leaf in manifest.leaves(tree).items()]
+    restored = [leaf_of(path, leaf) for path, leaf in digests.leaves(tree).items()]
     return jax.tree.unflatten(jax.tree.structure(tree), restored)
 
 
-def _check_structure(where: str, tree: Any, saved: dict[str, dict[str, Any]]) -> None:
+def _check_structure(where: str, tree: Any, saved: dict[str, dict[str, Any]], rows: int | None) -> None:
     """Refuses a template that is not the saved tree: Orbax would cast dtypes silently."""
-    expected = {path: manifest.describe(leaf) for path, leaf in manifest.leaves(tree).items()}
+    expected = {path: digests.describe(leaf, rows) for path, leaf in digests.leaves(tree).items()}
     for path in sorted(expected.keys() | saved.keys()):
         here, there = expected.get(path), saved.get(path)
         there = there and {"dtype": there["dtype"], "shape": there["shape"]}

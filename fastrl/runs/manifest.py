@@ -1,4 +1,4 @@
-"""Checksums of a saved tree: of each leaf, of each file and of the whole. Files are written whole or not at all."""
+"""The manifest of a saved step, and checksums of its files. Files are written whole or not at all."""
 
 import hashlib
 import importlib.metadata
@@ -10,66 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
-import numpy as np
 
+from fastrl.runs import digests
+from fastrl.runs.digests import Damaged as Damaged
 from fastrl.types import UserError
 
-FORMAT = 1
+FORMAT = 2
+READABLE = (1, FORMAT)
+"""Formats that this version reads; in 2 a leaf that several processes hold has a checksum for each of its pieces."""
 PACKAGES = ("fastrl", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "mujoco")
 _BLOCK = 1 << 24  # bytes hashed at a time
-
-
-class Damaged(Exception):
-    """What was read is not what was written; the message names the leaf or the file."""
-
-
-def leaves(tree: Any) -> dict[str, Any]:
-    """The leaves of a pytree by their dotted path, in tree order."""
-    flat, _ = jax.tree_util.tree_flatten_with_path(tree)
-    named = {jax.tree_util.keystr(path, simple=True, separator="."): leaf for path, leaf in flat}
-    if len(named) != len(flat):
-        raise ValueError("two leaves of the tree have the same path")
-    return named
-
-
-def is_key(leaf: Any) -> bool:
-    """Whether a leaf (concrete or abstract) is a typed PRNG key."""
-    return hasattr(leaf, "dtype") and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-
-
-def describe(leaf: Any) -> dict[str, Any]:
-    """Dtype and shape of a leaf, concrete or abstract: `{"dtype": "float32", "shape": [2, 3]}`."""
-    if not hasattr(leaf, "dtype"):
-        leaf = np.asarray(leaf)
-    return {"dtype": str(leaf.dtype), "shape": list(leaf.shape)}
-
-
-def abstract(digests: dict[str, dict[str, Any]]) -> dict[str, jax.ShapeDtypeStruct]:
-    """What `digest` recorded, as leaves without values by their path."""
-    key = jax.random.key(0).dtype
-    return {
-        path: jax.ShapeDtypeStruct(entry["shape"], key if entry["dtype"] == str(key) else entry["dtype"])
-        for path, entry in digests.items()
-    }
-
-
-def digest(tree: Any) -> dict[str, dict[str, Any]]:
-    """Dtype, shape and SHA-256 of every leaf's bytes in C order, whatever devices hold it.
-
-    Typed keys count by their key data. One leaf is on the host at a time.
-    """
-    return {path: {**describe(leaf), "sha256": _sha256(_pieces(leaf))} for path, leaf in leaves(tree).items()}
-
-
-def combine(digests: dict[str, dict[str, Any]]) -> str:
-    """One SHA-256 over `digest`'s answer; the order of the leaves does not matter."""
-    return hashlib.sha256(_canonical(digests)).hexdigest()
-
-
-def total(tree: Any) -> str:
-    """One SHA-256 of a whole tree: equal exactly if every leaf has the same path, type and bits."""
-    return combine(digest(tree))
 
 
 def files(folder: Path) -> dict[str, dict[str, Any]]:
@@ -78,7 +28,7 @@ def files(folder: Path) -> dict[str, dict[str, Any]]:
     return {
         path.relative_to(folder).as_posix(): {
             "bytes": path.stat().st_size,
-            "sha256": _sha256(_blocks(path)),
+            "sha256": digests.sha256(_blocks(path)),
         }
         for path in found
     }
@@ -96,19 +46,8 @@ def verify(folder: Path, expected: dict[str, dict[str, Any]]) -> None:
             raise Damaged(f"file {name} is missing")
         if (size := path.stat().st_size) != entry["bytes"]:
             raise Damaged(f"file {name} has {size} bytes instead of {entry['bytes']}")
-        if _sha256(_blocks(path)) != entry["sha256"]:
+        if digests.sha256(_blocks(path)) != entry["sha256"]:
             raise Damaged(f"file {name} differs from its checksum")
-
-
-def verify_leaves(tree: Any, expected: dict[str, dict[str, Any]]) -> None:
-    """Raises `Damaged`, naming the first leaf that is not as `digest` recorded it."""
-    found = digest(tree)
-    for path in expected.keys() | found.keys():
-        if path not in found or path not in expected:
-            raise Damaged(f"leaf {path} is {'missing' if path in expected else 'unknown'}")
-    for path, entry in expected.items():
-        if found[path] != entry:
-            raise Damaged(f"leaf {path} differs from its checksum")
 
 
 def write(path: Path, content: dict[str, Any]) -> None:
@@ -128,8 +67,8 @@ def read(path: Path) -> dict[str, Any]:
         raise Damaged(f"{path.name} is damaged") from None
     if checksum != _checksum(content):
         raise Damaged(f"{path.name} differs from its checksum")
-    if content.get("format") != FORMAT:
-        raise Damaged(f"{path.name} has format {content.get('format')}, this version reads {FORMAT}")
+    if content.get("format") not in READABLE:
+        raise Damaged(f"{path.name} has format {content.get('format')}, this version reads up to {FORMAT}")
     return content
 
 
@@ -207,42 +146,11 @@ def _revision(root: Path) -> str | None:
     return found.stdout.strip()
 
 
-def _canonical(value: Any) -> bytes:
-    return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
-
-
 def _checksum(content: dict[str, Any]) -> str:
-    return hashlib.sha256(_canonical(content)).hexdigest()
-
-
-def _sha256(pieces: Iterator[Any]) -> str:
-    total = hashlib.sha256()
-    for piece in pieces:
-        total.update(piece)
-    return total.hexdigest()
+    return hashlib.sha256(digests.canonical(content)).hexdigest()
 
 
 def _blocks(path: Path) -> Iterator[bytes]:
     with path.open("rb") as file:
         while block := file.read(_BLOCK):
             yield block
-
-
-def _pieces(leaf: Any) -> Iterator[Any]:
-    """The bytes of a leaf in C order; shards of a leading axis one after the other."""
-    if is_key(leaf):
-        leaf = jax.random.key_data(leaf)
-    for part in _shards(leaf):
-        array = np.ascontiguousarray(part)
-        if array.size:
-            yield array.reshape(-1).view(np.uint8)
-
-
-def _shards(leaf: Any) -> list[Any]:
-    """Pieces whose bytes, joined, are the leaf's: a view per shard, so that the host copy is not kept."""
-    if not isinstance(leaf, jax.Array) or leaf.ndim == 0:
-        return [leaf]
-    by_start = {(shard.index[0].start or 0): shard for shard in leaf.addressable_shards}
-    parts = [by_start[start].data for start in sorted(by_start)]
-    whole = all(part.shape[1:] == leaf.shape[1:] for part in parts)
-    return parts if whole and sum(part.shape[0] for part in parts) == leaf.shape[0] else [leaf]

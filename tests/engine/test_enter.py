@@ -5,13 +5,13 @@ import numpy as np
 import pytest
 
 from fastrl.engine.enter import template
-from fastrl.runs import manifest
+from fastrl.runs import digests
 
 pytestmark = pytest.mark.usefixtures("quick")
 
 
 def shapes(tree):
-    return {path: manifest.describe(leaf) for path, leaf in manifest.leaves(tree).items()}
+    return {path: digests.describe(leaf) for path, leaf in digests.leaves(tree).items()}
 
 
 @pytest.fixture(scope="module")
@@ -44,9 +44,9 @@ def test_wsrl_keeps_every_field_that_both_agents_have(crossed):
     assert kept == names == {"actor", "critic", "temperature"}
     for name in kept:
         before, after = (getattr(carry.seeds.agent, name) for carry in (offline, warmup))
-        assert manifest.total(before) == manifest.total(after)
-    assert manifest.total(warmup.seeds.agent) == manifest.total(finetune.seeds.agent)
-    assert manifest.total(warmup.seeds.env) == manifest.total(finetune.seeds.env)
+        assert digests.total(before) == digests.total(after)
+    assert digests.total(warmup.seeds.agent) == digests.total(finetune.seeds.agent)
+    assert digests.total(warmup.seeds.env) == digests.total(finetune.seeds.env)
 
 
 def test_seeds_start_apart_and_offline_phases_have_no_ring(crossed):
@@ -65,7 +65,7 @@ def test_append_puts_the_whole_dataset_into_every_seeds_ring(crossed):
         np.testing.assert_array_equal(warmup.ring.rows[seed, :40], driver.data)
     assert int(warmup.ring.size) == int(warmup.ring.pointer) == 40
     assert warmup.seeds.draw.reward.shape == (2, 1, 5)
-    assert manifest.total(finetune.ring) == manifest.total(warmup.ring)
+    assert digests.total(finetune.ring) == digests.total(warmup.ring)
 
 
 def test_totals_start_at_zero_with_every_name_of_the_phase(crossed):

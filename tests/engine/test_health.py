@@ -14,7 +14,7 @@ from fastrl.engine.run import Diverged
 from fastrl.envs import TimeLimit
 from fastrl.reports import plot, report
 from fastrl.reports.results import load
-from fastrl.runs import manifest
+from fastrl.runs import digests
 from fastrl.runs.checkpoint import Checkpoints
 from fastrl.runs.progress import Progress
 from fastrl.types import Spec, Step, UserError
@@ -118,7 +118,7 @@ def test_frozen_at_the_last_good_update_whatever_the_chunk_and_across_a_resume(p
     bound, lost = limit
     reference = execute(plan(plan_of, bound), tmp_path / "whole")
     once = execute(plan(plan_of, bound, chunk=2))
-    assert manifest.total(once.carry) == manifest.total(reference.carry)
+    assert digests.total(once.carry) == digests.total(reference.carry)
 
     class Stop(Progress):
         def update(self, done, note=""):
@@ -129,7 +129,7 @@ def test_frozen_at_the_last_good_update_whatever_the_chunk_and_across_a_resume(p
     with pytest.raises(Exception, match="stopped by signal"):
         execute(stopped, tmp_path / "cut", Stop(io.StringIO()))
     again = execute(stopped, tmp_path / "cut")
-    assert manifest.total(again.carry) == manifest.total(reference.carry)
+    assert digests.total(again.carry) == digests.total(reference.carry)
     assert (tmp_path / "cut/metrics.jsonl").read_bytes() == (tmp_path / "whole/metrics.jsonl").read_bytes()
     identity = {"phases": [{"steps": 20, "online": True}, {"steps": 40, "online": True}], "num_envs": 1}
     config = {"format": 1, "identity": {**identity, "reward_bias": 0.0, "reward_scale": 1.0}}

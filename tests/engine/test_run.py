@@ -11,7 +11,7 @@ import pytest
 
 from fastrl.engine.run import Interrupted, upload
 from fastrl.engine.schedule import divisor
-from fastrl.runs import manifest
+from fastrl.runs import digests, manifest
 from fastrl.runs.progress import Progress
 from fastrl.types import UserError
 
@@ -31,7 +31,7 @@ def test_the_chunk_changes_no_bit(plan_of, execute, tmp_path):
     with pytest.raises(Interrupted):
         execute(plans[2], tmp_path, Impatient("warmup", 16, signal.SIGTERM))
     found.append(execute(plans[7], tmp_path))
-    assert len({manifest.total(outcome.carry) for outcome in found}) == 1
+    assert len({digests.total(outcome.carry) for outcome in found}) == 1
     assert all(outcome.rows == found[0].rows for outcome in found)
     assert [row["online"] for row in found[0].rows if row["kind"] == "train"] == [70, 140, 210, 280]
 
@@ -65,7 +65,7 @@ def test_a_run_stopped_in_every_phase_ends_in_the_same_bits(plan_of, execute, tm
     text = io.StringIO()
     outcome = execute(plan, path, Progress(text))
     assert "resumed at step 10 of finetune" in text.getvalue()
-    assert manifest.total(outcome.carry) == manifest.total(reference.carry)
+    assert digests.total(outcome.carry) == digests.total(reference.carry)
     assert (path / "metrics.jsonl").read_bytes() == (tmp_path / "whole" / "metrics.jsonl").read_bytes()
     assert outcome.rows == reference.rows
     found = [(row["phase"], row["step"]) for row in outcome.rows if row["kind"] == "eval"]
@@ -74,7 +74,7 @@ def test_a_run_stopped_in_every_phase_ends_in_the_same_bits(plan_of, execute, tm
     assert spent == [10, 20, 30, 40, 50]  # two episodes of five steps each time
     assert [(t["name"], t["steps"]) for t in outcome.timing] == [("pretrain", 20), ("warmup", 20), ("finetune", 20)]
     again = execute(plan, path)  # a finished run, resumed, is the finished run
-    assert manifest.total(again.carry) == manifest.total(reference.carry) and again.rows == reference.rows
+    assert digests.total(again.carry) == digests.total(reference.carry) and again.rows == reference.rows
 
 
 def test_a_run_whose_first_save_was_cut_short_starts_again(plan_of, execute, tmp_path):

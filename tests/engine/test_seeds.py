@@ -41,7 +41,9 @@ def test_one_after_another_hands_the_shared_part_on(count):
         assert block.shape == (1, 2)
         return block * 10 + i, shared * 2 + i
 
-    stacked, shared = seeds.one_after_another(body, jnp.arange(2.0 * count).reshape(count, 2), jnp.int32(1), count)
+    stacked, shared = seeds.one_after_another(
+        body, jnp.arange(2.0 * count).reshape(count, 2), jnp.int32(1), count, jnp.int32(0)
+    )
     np.testing.assert_array_equal(stacked, (jnp.arange(2.0 * count) * 10).reshape(count, 2) + np.arange(count)[:, None])
     expected = 1
     for i in range(count):

@@ -10,7 +10,7 @@ import fastrl
 from fastrl import envs
 from fastrl.envs import Rescale, Vector, host
 from fastrl.envs.wrappers import ACTION_LIMIT
-from fastrl.runs import manifest
+from fastrl.runs import digests
 from fastrl.runs.progress import Progress
 from fastrl.types import UserError
 
@@ -141,5 +141,5 @@ def test_a_run_that_a_simulator_ended_can_go_on(plan_of, execute, tmp_path, odd)
     assert saved.name == "10"  # episodes have 8 steps: the third step of the second is the eleventh
     flag.unlink()
     resumed = execute(plan, tmp_path / "broken")
-    assert manifest.total(resumed.carry) == manifest.total(whole.carry)
+    assert digests.total(resumed.carry) == digests.total(whole.carry)
     assert (tmp_path / "broken" / "metrics.jsonl").read_text() == (tmp_path / "whole" / "metrics.jsonl").read_text()

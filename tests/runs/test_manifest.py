@@ -6,13 +6,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fastrl.runs import manifest
+from fastrl.runs import digests, manifest
 from fastrl.types import UserError
 
 
 def test_digest_is_the_sha256_of_the_bytes_by_path():
     tree = {"b": [jnp.arange(6.0).reshape(2, 3)], "a": 7, "none": None, "k": jax.random.key(3)}
-    found = manifest.digest(tree)
+    found = digests.digest(tree)
     assert list(found) == ["a", "b.0", "k"]
     expected = hashlib.sha256(np.arange(6, dtype="<f4").tobytes()).hexdigest()
     assert found["b.0"] == {"dtype": "float32", "shape": [2, 3], "sha256": expected}
@@ -23,8 +23,8 @@ def test_digest_is_the_sha256_of_the_bytes_by_path():
 
 def test_total_depends_on_bits_types_and_paths_and_not_on_order():
     base = {"x": jnp.zeros(3), "y": jnp.ones(2, jnp.int32)}
-    total = manifest.total(base)
-    assert total == manifest.total({"y": np.ones(2, np.int32), "x": np.zeros(3, np.float32)})
+    total = digests.total(base)
+    assert total == digests.total({"y": np.ones(2, np.int32), "x": np.zeros(3, np.float32)})
     others = [
         {**base, "x": jnp.array([0.0, 0.0, -0.0])},
         {**base, "x": jnp.zeros((3, 1))},
@@ -32,7 +32,7 @@ def test_total_depends_on_bits_types_and_paths_and_not_on_order():
         {"x": base["x"], "z": base["y"]},
         {**base, "empty": jnp.zeros((0, 2))},
     ]
-    assert len({total, *(manifest.total(tree) for tree in others)}) == 6
+    assert len({total, *(digests.total(tree) for tree in others)}) == 6
 
 
 def test_a_manifest_reads_back_and_a_changed_one_does_not(tmp_path):
@@ -76,12 +76,12 @@ def test_files_are_verified_by_name(tmp_path):
 
 def test_a_changed_leaf_is_named():
     tree = {"agent": {"critic": jnp.ones((2, 2)), "actor": jnp.ones(3)}}
-    digests = manifest.digest(tree)
-    manifest.verify_leaves(tree, digests)
+    found = digests.digest(tree)
+    digests.verify(tree, found)
     with pytest.raises(manifest.Damaged, match=r"leaf agent.critic differs"):
-        manifest.verify_leaves({"agent": {**tree["agent"], "critic": jnp.ones((2, 2)) * 2}}, digests)
+        digests.verify({"agent": {**tree["agent"], "critic": jnp.ones((2, 2)) * 2}}, found)
     with pytest.raises(manifest.Damaged, match=r"leaf agent.actor is missing"):
-        manifest.verify_leaves({"agent": {"critic": jnp.ones((2, 2))}}, digests)
+        digests.verify({"agent": {"critic": jnp.ones((2, 2))}}, found)
 
 
 def test_provenance_names_versions():

@@ -1,0 +1,108 @@
+"""Devices side by side, each with seeds of its own: they share no number while they learn, so that none waits.
+
+The program of a phase is that of one device's seeds (`jax.shard_map`), so that nothing in it is for many devices. Every
+device has the same number of seeds: where they do not divide, some are computed twice and thrown away. With `per_seed`
+devices a seed, each holds all of it and computes its part of every minibatch; the compiler adds their gradients up.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh as Grid
+from jax.sharding import NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from fastrl.engine.phase import Carry
+from fastrl.errors import UserError
+from fastrl.replay.ring import Ring
+
+SEED, SHARED = P("seed"), P()
+RING: Any = Ring(*(SEED, SHARED, SHARED))  # type: ignore[arg-type]
+ROWS = P(None, None, "row", None)
+"""Rows of minibatches `[n, C, B, W]`, where several devices share a seed."""
+
+
+def carry_of(ring: bool) -> Carry:
+    """Which leaves of a carry have the seed axis."""
+    parts: tuple[Any, ...] = (SHARED, SEED, RING if ring else None, SEED, SEED)
+    return Carry(*parts)
+
+
+@dataclasses.dataclass(frozen=True)
+class Mesh:
+    """S seeds on devices, `per_seed` of them for each."""
+
+    seeds: int
+    devices: Sequence[Any]
+    per_seed: int = 1
+
+    @functools.cached_property
+    def grid(self) -> Grid:
+        """The devices [seed, row]."""
+        return Grid(np.array(self.devices).reshape(-1, self.per_seed), ("seed", "row"))
+
+    @property
+    def rows(self) -> int:
+        """Rows of the seed axis on the devices: the seeds, and those that are computed twice."""
+        across = len(self.devices) // self.per_seed
+        return -(-self.seeds // across) * across
+
+    def jit(self, function: Callable[..., Any], inputs: Any, outputs: Any, donate: Sequence[int] = ()) -> Any:
+        """`jax.jit` of a function of seeds, whose arguments and results have the seed axis where it is said."""
+        shape = {"mesh": self.grid, "in_specs": inputs, "out_specs": outputs, "axis_names": {"seed"}}
+        return jax.jit(jax.shard_map(function, **shape, check_vma=False), donate_argnums=donate)
+
+    def spread(self, tree: Any) -> Any:
+        """Leaves [S, ...] on their devices, some of them twice."""
+        if self.rows > self.seeds:
+            index = np.arange(self.rows) % self.seeds
+            tree = jax.tree.map(lambda x: x[index], tree)
+        return self._put(tree, SEED)
+
+    def share(self, tree: Any) -> Any:
+        """Leaves that every device has."""
+        return self._put(tree, SHARED)
+
+    def fetch(self, tree: Any) -> Any:
+        """Leaves [S, ...] on the host, on that of every process."""
+        if jax.process_count() > 1:
+            tree = self.share(tree)
+        return jax.tree.map(lambda x: np.asarray(x)[: self.seeds], tree)
+
+    def shapes(self, tree: Any, spec: Any) -> Any:
+        """Shapes with the devices that hold them, `spec` as in `jit`."""
+        whole = jax.tree.broadcast(spec, tree, is_leaf=lambda x: isinstance(x, P))
+        place = lambda x, own: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=NamedSharding(self.grid, own))
+        return jax.tree.map(place, tree, whole)
+
+    def _put(self, tree: Any, spec: P) -> Any:
+        place = NamedSharding(self.grid, spec)
+        if jax.process_count() == 1:
+            return jax.device_put(tree, place)
+        return jax.jit(lambda leaves: leaves, out_shardings=place)(tree)  # device_put reaches no other process
+
+
+def chosen(asked: str | None, seeds: int, per_seed: int = 1) -> Mesh:
+    """The devices for so many seeds: a number, all, or by default one, and all where several processes have some."""
+    there, several = jax.devices(), jax.process_count() > 1
+    if asked is None:
+        asked = "all" if several else str(per_seed)
+    count = len(there) if asked == "all" else _counted(asked)
+    if several and count != len(there):
+        raise UserError(f"--devices {asked}: several processes use all of their {len(there)} devices; leave it out")
+    if count > len(there):
+        more = "; JAX_NUM_CPU_DEVICES=N makes N of a CPU" if there[0].platform == "cpu" else ""
+        raise UserError(f"--devices {count}: jax finds {len(there)} ({there[0].device_kind}); ask for fewer{more}")
+    if count % per_seed:
+        raise UserError(f"--devices {count} do not divide by --devices-per-seed {per_seed}; give a multiple")
+    return Mesh(seeds, tuple(there[:count]), per_seed)
+
+
+def _counted(asked: str) -> int:
+    if not asked.isdigit() or not int(asked):
+        raise UserError(f"--devices {asked!r} is neither a number above 0 nor all")
+    return int(asked)

@@ -1,0 +1,113 @@
+"""Seeds on several devices and in several processes: the same bits as on one device."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from fastrl import agent as agents
+from fastrl.engine import mesh
+from fastrl.runs import digests, log
+from fastrl.runs.checkpoint import MANIFEST
+from fastrl.types import UserError
+
+pytestmark = pytest.mark.usefixtures("quick")
+
+OPTIONS = {"actor_hidden": 8, "critic_hidden": 8, "batch_size": 8, "num_critics": 2, "utd": 2, "seeds": 3}
+OPTIONS |= {"steps": 400, "warmup": 20, "eval_every": 100, "eval_episodes": 2, "chunk": 10}
+
+
+def process(out, devices, *more, number=0, of=1, port=0):
+    """`fastrl run`, as one process of a job."""
+    job = {"JAX_COORDINATOR_ADDRESS": f"127.0.0.1:{port}", "JAX_NUM_PROCESSES": str(of), "JAX_PROCESS_ID": str(number)}
+    environment = {**os.environ, "JAX_NUM_CPU_DEVICES": str(devices), **(job if of > 1 else {})}
+    command = [sys.executable, "-m", "fastrl.cli", "run", "sac", "--env", "probe-action", "--out", str(out)]
+    options = [word for name, value in OPTIONS.items() for word in (f"--{name.replace('_', '-')}", str(value))]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen([*command, *options, *more], env=environment, **pipes)
+
+
+def ended(process):
+    """What a process said, which ends well."""
+    _, said = process.communicate(timeout=300)
+    assert process.returncode == 0, said
+    return said
+
+
+def found(out):
+    """The agent of a run, and its log."""
+    return agents.load(out).state, log.read(out)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory, quick):
+    """The run on one device."""
+    out = tmp_path_factory.mktemp("whole") / "run"
+    ended(process(out, 1))
+    return found(out)
+
+
+def test_every_device_has_as_many_seeds_and_more_are_thrown_away():
+    (device,) = jax.devices()
+    assert mesh.Mesh(5, [device] * 4).rows == 8 and mesh.Mesh(5, [device]).rows == 5
+    assert mesh.Mesh(5, [device] * 4, per_seed=2).rows == 6
+    own = mesh.Mesh(3, [device])
+    numbers = np.arange(6.0).reshape(3, 2)
+    np.testing.assert_array_equal(own.fetch(own.spread(numbers)), numbers)
+
+
+def test_devices_that_are_not_there_are_refused():
+    assert mesh.chosen(None, 3).devices == mesh.chosen("all", 3).devices == tuple(jax.devices())
+    for asked, per_seed, line in (
+        ("8", 1, "--devices 8: jax finds 1 .*JAX_NUM_CPU_DEVICES"),
+        ("some", 1, "neither a number above 0 nor all"),
+        ("0", 1, "neither a number above 0 nor all"),
+        ("1", 2, "do not divide by --devices-per-seed 2"),
+    ):
+        with pytest.raises(UserError, match=line):
+            mesh.chosen(asked, 3, per_seed)
+
+
+def test_four_devices_and_two_for_each_seed(tmp_path, whole):
+    """The first to the same bits; the second adds gradients up in another order."""
+    four = process(tmp_path / "four", 4, "--devices", "all")
+    shared = process(tmp_path / "shared", 4, "--devices", "4", "--devices-per-seed", "2")
+    for each in (four, shared):
+        said = ended(each)
+        assert "3 seeds on" in said and "1 more are computed and thrown away" in said
+    state, rows = found(tmp_path / "four")
+    assert digests.total(state) == digests.total(whole[0]) and rows == whole[1]
+    near, _ = found(tmp_path / "shared")
+    assert digests.total(near) != digests.total(state)
+    for ours, theirs in zip(jax.tree.leaves(near.critic), jax.tree.leaves(state.critic), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=0.02, atol=0.02)
+
+
+def test_a_job_ends_with_one_of_its_processes_and_resumes_as_one_process_to_the_same_bits(tmp_path, whole):
+    out, port = tmp_path / "job", 20_000 + os.getpid() % 20_000
+    job = [process(out, 2, "--checkpoint-minutes", "0.0001", number=n, of=2, port=port) for n in range(2)]
+    until = time.monotonic() + 200
+    while not list(out.glob(f"checkpoints/*/{MANIFEST}")):
+        assert time.monotonic() < until and all(each.poll() is None for each in job), job[0].communicate()
+        time.sleep(0.05)
+    job[1].kill()
+    _, said = job[0].communicate(timeout=100)
+    assert job[0].returncode == 1 and "another process of this job is lost" in said.splitlines()[-1], said
+    job[1].communicate()
+    saved = max((path for path in out.glob(f"checkpoints/*/{MANIFEST}")), key=lambda path: int(path.parent.name))
+    assert '"pieces"' in Path(saved).read_text()
+    ended(process(out, 1, "--resume"))
+    state, rows = found(out)
+    assert digests.total(state) == digests.total(whole[0]) and rows == whole[1]
+
+
+def test_what_is_stepped_on_the_host_has_one_device(monkeypatch, plan_of):
+    two = mesh.Mesh(2, tuple(jax.devices()) * 2)
+    monkeypatch.setattr(mesh, "chosen", lambda *asked: two)
+    with pytest.raises(UserError, match="stepped on the host"):
+        plan_of("sac", "gymnasium:Pendulum-v1", None)
