@@ -4,6 +4,7 @@ The program is the one that `fastrl run` makes for the paper's options, seeds si
 devices of the target. Without a device XLA cannot try tile sizes, so nothing here is a time of the program.
 """
 
+import contextlib
 import dataclasses
 import time
 from typing import Any
@@ -46,11 +47,10 @@ def measure(target: str, env: str, recipe: str, seeds: int, **overrides: Any) ->
     if seeds % len(devices):
         raise UserError(f"--seeds {seeds} do not divide among the {len(devices)} devices of {target}; give a multiple")
     platform = "cuda" if target == "h100" else "tpu"
-    with mock.patch.object(jax, "default_backend", lambda: "gpu" if platform == "cuda" else platform):
-        # Whoever asks which device this is (the plan, MJX) gets the target's answer, not this processor's.
-        lowered, carry = _lowered(_planned(env, recipe, seeds, overrides, devices), platform)
+    with as_if(platform):
+        program, carry = lowered(_planned(env, recipe, seeds, overrides, devices), platform)
     start = time.perf_counter()
-    compiled = lowered.compile()
+    compiled = program.compile()
     seconds = time.perf_counter() - start
     memory, ring = compiled.memory_analysis(), carry.ring.rows
     return {
@@ -61,6 +61,11 @@ def measure(target: str, env: str, recipe: str, seeds: int, **overrides: Any) ->
         **counts(compiled.as_text(), ring.size // len(devices)),
         "jax": jax.__version__,
     }
+
+
+def as_if(platform: str) -> contextlib.AbstractContextManager[Any]:
+    """Within it whoever asks which device this is (the plan, MJX) gets the target's answer, not this processor's."""
+    return mock.patch.object(jax, "default_backend", lambda: "gpu" if platform == "cuda" else platform)
 
 
 def describe(target: str) -> list[Any]:
@@ -104,7 +109,7 @@ def _planned(env: str, recipe: str, seeds: int, overrides: dict[str, Any], devic
     return dataclasses.replace(found, mesh=Mesh(seeds, devices))
 
 
-def _lowered(made: enter.Plan, platform: str) -> tuple[Any, Any]:
+def lowered(made: enter.Plan, platform: str) -> tuple[Any, Any]:
     """The last phase's chunk, lowered for the plan's devices, and the shapes of its carry."""
     number, rows = len(made.phases) - 1, jax.eval_shape(lambda: upload(made))
     carry = enter.template(made, number, rows)

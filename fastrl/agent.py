@@ -75,19 +75,23 @@ class Agent:
         state = jax.tree.map(lambda x: x[seed], self.state)
         return lambda obs, key: self.algorithm.act(state, obs, key, True)
 
-    def for_seeds(self, seeds: int, points: int = 1) -> State:
-        """States of `seeds` agents: this one agent for all, or seed by seed; the same for each point of a sweep."""
+    def for_seeds(self, seeds: int, points: int = 1, first: int = 0) -> State:
+        """States of `seeds` agents from number `first` on: this one agent for all, or seed by seed.
+
+        They are the same for each point of a sweep.
+        """
         if points > 1:
-            one = self.for_seeds(seeds)
+            one = self.for_seeds(seeds, first=first)
             return jax.tree.map(lambda x: jnp.concatenate([x] * points), one)
         if self.seeds == 1:
             return jax.tree.map(lambda x: jnp.repeat(x, seeds, axis=0), self.state)
-        if self.seeds < seeds:
+        if self.seeds < first + seeds:
+            after = f" from number {first} on" if first else ""
             raise UserError(
-                f"the agent to start from has {self.seeds} seeds and --seeds asks for {seeds}; "
+                f"the agent to start from has {self.seeds} seeds and --seeds asks for {seeds}{after}; "
                 f"ask for at most {self.seeds}, or start all from one with DIR:SEED"
             )
-        return jax.tree.map(lambda x: x[:seeds], self.state)
+        return jax.tree.map(lambda x: x[first : first + seeds], self.state)
 
     def save(self, path: str | Path) -> None:
         """Writes agent.json and an Orbax checkpoint with checksums under `path`."""

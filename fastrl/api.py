@@ -76,13 +76,25 @@ def run(
     report, picture and checkpoints; `resume=True` continues it, "auto" does or starts one. Raises `UserError` on bad
     input, before anything is written, and where another process is at work in that folder.
     """
-    run_options, overrides = requests.split_options(options)
-    name, function = (recipe, names.find(recipe)) if isinstance(recipe, str) else (recipe.__name__, recipe)
     sweeps.check(sweep or {})
-    request = Request(
-        name, function, env, dataset, start, env_options or {}, run_options, overrides, sweep or {}, domain
+    request = asked(
+        recipe,
+        env=env,
+        dataset=dataset,
+        start=start,
+        env_options=env_options or {},
+        sweep=sweep or {},
+        domain=domain,
+        options=options,
     )
     return _execute(request, out, resume, progress, command)
+
+
+def asked(recipe: str | Callable[[Builder], list[Phase]], *, options: Mapping[str, Any], **arguments: Any) -> Request:
+    """What `run` with these arguments asks for."""
+    run_options, overrides = requests.split_options(options)
+    name, function = (recipe, names.find(recipe)) if isinstance(recipe, str) else (recipe.__name__, recipe)
+    return Request(name, function, options=run_options, overrides=overrides, **arguments)
 
 
 def sweep(

@@ -91,6 +91,7 @@ class RunOptions:
 
     seeds: int = option(4, "independent runs, each with random streams of its own")
     seed: int = option(0, "base of the random streams; seed i draws the same whatever the number of seeds")
+    first_seed: int = option(0, "number of the first seed, where several jobs share the seeds of one experiment")
     steps: int | None = option(None, "online environment steps, the warm-up's included")
     pretrain_steps: int | None = option(None, "offline gradient steps")
     warmup: int | None = option(None, "environment steps with the frozen pre-trained policy, before any update")
@@ -132,6 +133,11 @@ class RunOptions:
     eval_sampled: bool = option(False, "evaluations play the policy's samples too, beside its mode")
     chunk: int = option(50, "most steps in one call of the compiled scan; changes speed, never results")
     checkpoint_minutes: float = option(5.0, "minutes between checkpoints")
+    hang_minutes: float | None = option(
+        None,
+        "minutes that one call of the scan may take, with what is saved after it, before the process ends itself and "
+        "its launcher starts it again; none is any",
+    )
     reward_scale: float | None = option(None, "rewards are multiplied by this, once")
     reward_bias: float | None = option(None, "and this is added")
     map_seeds: Literal["auto", "vmap", "sequential"] = option(

@@ -137,7 +137,7 @@ def configure(
 POSITIVE = (
     *("seeds", "steps", "pretrain_steps", "num_envs", "capacity", "eval_every", "eval_episodes", "chunk"),
     *("reevaluate_steps", "align_steps", "distil_steps", "offline_ratio_steps", "switch_eval_every"),
-    *("checkpoint_minutes", "reward_scale", "devices_per_seed"),
+    *("checkpoint_minutes", "reward_scale", "devices_per_seed", "hang_minutes"),
 )
 """Run options that must be above 0 where they are set."""
 
@@ -161,6 +161,8 @@ def resolve(options: RunOptions, domain: Domain, recipe: Mapping[str, Any] | Non
     if options.eval_every is None:
         options = dataclasses.replace(options, eval_every=min(paper, max(1, (options.steps or 0) // 10)))
     check_positive(options, POSITIVE)
+    if options.first_seed < 0:
+        raise UserError(f"--first-seed must be 0 or more, not {options.first_seed}")
     if (options.warmup or 0) < 0:
         raise UserError(f"--warmup must be 0 or more, not {options.warmup}")
     if not 0.0 <= (options.offline_ratio or 0.0) < 1.0:

@@ -67,6 +67,8 @@ def test_one_agent_is_for_all_seeds_several_go_seed_by_seed(agent):
     one = dataclasses.replace(agent, state=jax.tree.map(lambda x: x[1:2], agent.state))
     for leaf, all_three in zip(jax.tree.leaves(one.for_seeds(3)), jax.tree.leaves(agent.state), strict=True):
         np.testing.assert_array_equal(leaf, np.stack([all_three[1]] * 3))
+    two = agent.for_seeds(1, first=2)
+    assert digests.total(two) == digests.total(jax.tree.map(lambda x: x[2:3], agent.state))
     two = agent.for_seeds(2)
     assert digests.total(two) == digests.total(jax.tree.map(lambda x: x[:2], agent.state))
     with pytest.raises(UserError, match=r"has 3 seeds and --seeds asks for 4; .* DIR:SEED"):

@@ -20,7 +20,7 @@ LAYERS: tuple[set[str], ...] = (
     {"agent"},
     {"planning", "recipes"},
     {"reports", "collect"},
-    {"api", "experiments", "cli", "benchmarks"},
+    {"api", "experiments", "jobs", "cli", "benchmarks"},
 )
 FREE = (LAYERS[0], LAYERS[-1], {"planning", "recipes"})  # these may import each other
 HANDED_OVER = ("engine", "algorithms")  # the engine is given its algorithm and imports none

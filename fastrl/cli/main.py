@@ -12,6 +12,7 @@ from pathlib import Path
 from fastrl import __version__
 from fastrl.cli import advise as advise_cli
 from fastrl.cli import datasets as datasets_cli
+from fastrl.cli import launch as launch_cli
 from fastrl.cli import output as streams
 from fastrl.cli import play as play_cli
 from fastrl.cli import reproduce as reproduce_cli
@@ -117,6 +118,11 @@ def advise(words: Sequence[str]) -> int:
     return advise_cli.main(words, prepare)
 
 
+def launch(words: Sequence[str]) -> int:
+    """A job for a TPU pod, Slurm or Kubernetes, printed or submitted."""
+    return launch_cli.main(words)
+
+
 def scores(words: Sequence[str]) -> int:
     """What 0 and 100 of a normalised score are, measured."""
     return scores_cli.main(words, prepare)
@@ -157,6 +163,7 @@ COMMANDS: dict[str, Command] = {
     "demo": demo,
     "reproduce": reproduce,
     "advise": advise,
+    "launch": launch,
     "scores": scores,
     "bench": bench,
 }

@@ -47,7 +47,6 @@ def _task_options(parser: Parser, out: str) -> None:
 
 def _common(found: Any) -> dict[str, Any]:
     """Arguments that run, pretrain and finetune hand to the library."""
-    prepare(found.distributed)
     return {
         "env": found.env,
         "out": found.out,
@@ -67,8 +66,8 @@ def _finish(out: str) -> int:
     return 0
 
 
-def run(words: Sequence[str]) -> int:
-    """A recipe, start to end, for many seeds."""
+def asked(words: Sequence[str]) -> tuple[Any, dict[str, list[Any]], dict[str, Any]]:
+    """What the words of `fastrl run` say: (all that was found, the sweep, arguments of `fastrl.run`)."""
     parser = _parser("run", "Runs a recipe, start to end, for many seeds.")
     parser.add_argument("recipe", metavar="RECIPE", help=f"{', '.join(RECIPES)}, or MODULE:NAME")
     _task_options(parser, "runs/RECIPE-ENV")
@@ -91,9 +90,15 @@ def run(words: Sequence[str]) -> int:
     found.out = found.out.replace("RECIPE", found.recipe.rpartition(":")[2]).replace("ENV", found.env.replace(":", "-"))
     grid = options.grid(found.sweep, (RunOptions, *KINDS))
     arguments = _common(found) | given(found, (RunOptions, *KINDS)) | of_phases
+    return found, grid, {"dataset": datasets_cli.source(found), "start": found.start, **arguments}
+
+
+def run(words: Sequence[str]) -> int:
+    """A recipe, start to end, for many seeds."""
+    found, grid, task = asked(words)
+    prepare(found.distributed)
     from fastrl import api
 
-    task = {"dataset": datasets_cli.source(found), "start": found.start, **arguments}
     if not grid:
         api.run(found.recipe, **task)
         return _finish(found.out)
@@ -126,6 +131,7 @@ def _algorithm(parser: Parser, words: Sequence[str], default: str | None) -> tup
     if found.env is None:
         raise UserError("--env is missing; name an environment (fastrl envs lists them)")
     arguments = _common(found)
+    prepare(found.distributed)
     from fastrl import envs
     from fastrl.planning import checks
 

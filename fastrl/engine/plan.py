@@ -41,6 +41,8 @@ class Plan:
     freeze: bool  # a seed whose numbers stop being finite, instead of ending the run
     start: State | None  # agents [S] to start from
     mesh: Mesh  # the devices
+    first_seed: int = 0  # number of the first one
+    hang_minutes: float | None = None  # without a finished chunk, after which the process ends itself
     points: tuple[Mapping[str, float], ...] = ({},)  # of the sweep; rows stand point by point, seed by seed
 
     def iterations(self, phase: Phase) -> int:
@@ -61,7 +63,7 @@ class Plan:
 
     def keys(self) -> Key:
         """The keys [S] of the rows: every point of a sweep has the same seeds."""
-        own = streams.seeds(self.seed, self.seeds // len(self.points))
+        own = streams.seeds(self.seed, self.seeds // len(self.points), self.first_seed)
         return own if len(self.points) == 1 else own[jnp.arange(self.seeds) % len(own)]
 
     def numbers(self, number: int) -> dict[str, jax.Array]:

@@ -24,7 +24,7 @@ from fastrl.engine.record import Record
 from fastrl.engine.schedule import Schedule
 from fastrl.envs import host
 from fastrl.replay import ring as rings
-from fastrl.runs import folder, processes
+from fastrl.runs import folder, hang, processes
 from fastrl.runs.checkpoint import Checkpoints
 from fastrl.runs.preempt import StopRequest
 from fastrl.runs.progress import Progress
@@ -137,24 +137,25 @@ class Driver:
         if done == 0 and self.schedule.opens(number):
             carry = self._evaluate(number, carry, evaluation)
         while done < total:
-            started, last = time.monotonic(), (carry, len(self.record.rows))
-            carry = jax.block_until_ready(program(carry, self.data))
-            done += length
-            timing["seconds"] += time.monotonic() - started
-            timing["steps"] = done * each
-            try:
-                host.check()
-                if self.schedule.logs(phase, done):
-                    self.record.train(number, done, carry)
-                if probe is not None and self.schedule.probes(phase, done):
-                    self._probe(number, carry, probe)
-                if self.schedule.evaluates(number, done):
-                    carry = self._evaluate(number, carry, evaluation)
-            except UserError:  # a simulator failed: everything before this chunk is good
-                self._checkpoint(number, *last)
-                raise
-            self.progress.update(done * each, self.record.note())
-            self._save(number, carry, end=done == total)
+            with hang.watched(plan.hang_minutes):
+                started, last = time.monotonic(), (carry, len(self.record.rows))
+                carry = jax.block_until_ready(program(carry, self.data))
+                done += length
+                timing["seconds"] += time.monotonic() - started
+                timing["steps"] = done * each
+                try:
+                    host.check()
+                    if self.schedule.logs(phase, done):
+                        self.record.train(number, done, carry)
+                    if probe is not None and self.schedule.probes(phase, done):
+                        self._probe(number, carry, probe)
+                    if self.schedule.evaluates(number, done):
+                        carry = self._evaluate(number, carry, evaluation)
+                except UserError:  # a simulator failed: everything before this chunk is good
+                    self._checkpoint(number, *last)
+                    raise
+                self.progress.update(done * each, self.record.note())
+                self._save(number, carry, end=done == total)
         return carry
 
     # -- programs -------------------------------------------------------------------------------

@@ -24,9 +24,9 @@ STOCK = 3_000_000
 PROBES = 4_000_000
 
 
-def seeds(seed: int, count: int) -> Key:
-    """`[S]` keys; key i does not depend on how many there are."""
-    return jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(seed), jnp.arange(count))
+def seeds(seed: int, count: int, first: int = 0) -> Key:
+    """`[S]` keys from number `first` on; key i does not depend on how many there are."""
+    return jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(seed), first + jnp.arange(count))
 
 
 def step(key: Key, part: int, step: jax.Array) -> tuple[Key, Key, Key]:

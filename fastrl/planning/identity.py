@@ -44,6 +44,7 @@ def identity(request: Request, plan: Plan) -> dict[str, Any]:
         "dataset": _identity_of(data) if data else None,
         "seeds": plan.seeds // len(plan.points),
         "seed": plan.seed,
+        **({"first_seed": plan.first_seed} if plan.first_seed else {}),
         **({"points": [dict(point) for point in sweeps.rows(request.sweep)]} if request.sweep else {}),
         "num_envs": task.num_envs,
         "capacity": plan.capacity,

@@ -240,7 +240,9 @@ def _plan(
         checkpoint_minutes=options.checkpoint_minutes,
         side_by_side=seeds.side_by_side(options.map_seeds),
         freeze=options.on_nan == "freeze" or (options.on_nan is None and options.seeds * len(points) > 1),
-        start=start.for_seeds(options.seeds, len(points)) if start else None,
+        start=start.for_seeds(options.seeds, len(points), options.first_seed) if start else None,
+        first_seed=options.first_seed,
+        hang_minutes=options.hang_minutes,
         mesh=mesh,
         points=tuple(points),
     )

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from fastrl.engine import seeds, streams
+from fastrl.types import UserError
 
 pytestmark = pytest.mark.usefixtures("quick")
 
@@ -19,6 +20,14 @@ def test_a_key_does_not_depend_on_how_many_there_are():
     np.testing.assert_array_equal(few, many[:4])
     assert len(np.unique(many, axis=0)) == 8
     assert not (data_of(streams.seeds(8, 4)) == few).all(1).any()
+
+
+def test_a_job_may_have_the_later_seeds(plan_of):
+    np.testing.assert_array_equal(data_of(streams.seeds(7, 4))[2:], data_of(streams.seeds(7, 2, first=2)))
+    plan = plan_of("sac", "probe-action", seeds=2, first_seed=3)
+    np.testing.assert_array_equal(data_of(plan.keys()), data_of(streams.seeds(0, 5))[3:])
+    with pytest.raises(UserError, match="--first-seed must be 0 or more"):
+        plan_of("sac", "probe-action", seeds=2, first_seed=-1)
 
 
 def test_the_modes():
