@@ -4,7 +4,7 @@ VENV := .venv$(if $(filter-out python3,$(PYTHON)),-$(notdir $(PYTHON)))
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 FAST := tests/networks tests/replay/test_ring.py tests/replay/test_returns.py tests/data/test_rules.py \
-	tests/test_layout.py tests/test_launch.py tests/cli/test_options.py tests/test_presets.py
+	tests/test_layout.py tests/test_startup.py tests/cli/test_options.py tests/test_presets.py
 FRESH := build/fresh
 
 .PHONY: demo test check wheel bench

@@ -13,10 +13,10 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from fastrl import launch
+from fastrl import startup
 
 if __name__ == "__main__":
-    launch.prepare()
+    startup.prepare()
 
 import gymnasium
 import jax

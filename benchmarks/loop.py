@@ -11,10 +11,10 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from fastrl import launch
+from fastrl import startup
 
 if __name__ == "__main__":
-    launch.prepare()
+    startup.prepare()
 
 import jax
 import jax.numpy as jnp

@@ -19,7 +19,7 @@ if __name__ == "__main__":
 import jax
 import numpy as np
 
-from fastrl import launch
+from fastrl import startup
 from fastrl.config import RunOptions
 from fastrl.data.datasets import Dataset
 from fastrl.engine import enter, scan, streams
@@ -89,7 +89,7 @@ def measure() -> dict[str, Any]:
 def _growth(plan: enter.Plan, entries: dict[int, Any], programs: dict[int, Any], keys: Any) -> tuple[int, int]:
     """(growth of the peak over a run of both phases, what the run cannot do without), bytes."""
     gc.collect()
-    launch.return_free_memory()
+    startup.return_free_memory()
     Path("/proc/self/clear_refs").write_text("5")  # resets the peak
     before = resident("VmRSS")
     needed = _run(plan, entries, programs, keys)
@@ -102,7 +102,7 @@ def _run(plan: enter.Plan, entries: dict[int, Any], programs: dict[int, Any], ke
     for number, program in programs.items():
         entered = entries[number](keys, plan.numbers(number), *enter.apart(carry), None, on_device)
         carry = jax.block_until_ready(entered)
-        launch.return_free_memory()
+        startup.return_free_memory()
         carry = jax.block_until_ready(program(carry, on_device))
     assert carry is not None
     return size((carry.ring, carry.seeds.agent, on_device))

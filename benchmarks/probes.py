@@ -8,10 +8,10 @@ import json
 import sys
 from typing import Any
 
-from fastrl import launch
+from fastrl import startup
 
 if __name__ == "__main__":
-    launch.prepare()
+    startup.prepare()
 
 import jax
 import jax.numpy as jnp
@@ -57,6 +57,6 @@ def measure(name: str, env: str = "hopper") -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    launch.start()
+    startup.start()
     for workload in sys.argv[1:] or WORKLOADS:
         print(json.dumps(measure(workload)))

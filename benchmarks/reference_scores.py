@@ -10,10 +10,10 @@ import json
 import time
 from pathlib import Path
 
-from fastrl import launch
+from fastrl import startup
 
 if __name__ == "__main__":
-    launch.prepare()
+    startup.prepare()
 
 from fastrl.collect import references
 from fastrl.runs import manifest

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from jax.experimental.compilation_cache import compilation_cache
 
-from fastrl import envs, launch
+from fastrl import envs, startup
 from fastrl.data.datasets import Dataset
 from fastrl.engine import run as engine
 from fastrl.engine.plan import Plan
@@ -27,7 +27,7 @@ from fastrl.runs.progress import Progress
 # Without XLA's fusion emitters a program compiles in half the time, here and in the processes that tests start. XLA
 # reads its flags as its client starts; another jaxlib may not know this one, and would abort.
 if importlib.metadata.version("jaxlib").startswith("0.10."):
-    os.environ["XLA_FLAGS"] = launch.merge(os.environ.get("XLA_FLAGS", ""), {"--xla_cpu_use_fusion_emitters": "false"})
+    os.environ["XLA_FLAGS"] = startup.merge(os.environ.get("XLA_FLAGS", ""), {"--xla_cpu_use_fusion_emitters": "false"})
 
 
 def _own_cores() -> None:

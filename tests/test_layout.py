@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 SETUPTOOLS: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
 LAYERS: tuple[set[str], ...] = (
-    {"errors", "types", "config", "methods", "presets", "words", "launch", "plugins"},
+    {"errors", "types", "config", "methods", "presets", "words", "startup", "plugins"},
     {"kernels", "envs"},
     {"networks", "data", "runs"},
     {"replay"},

@@ -44,7 +44,7 @@ def dataset_options(parser: Parser) -> None:
 
 def source(found: Namespace) -> "Source | None":
     """The dataset that those options name, read through the cache of converted copies."""
-    from fastrl import launch
+    from fastrl import startup
     from fastrl.data.sources import Source
 
     if found.dataset is None:
@@ -56,7 +56,7 @@ def source(found: Namespace) -> "Source | None":
         next_observations=found.next_observations,
         actions=found.actions,
         download=found.download,
-        cache=launch.cache("datasets"),
+        cache=startup.cache("datasets"),
         report=to_stderr,
     )
 

@@ -43,7 +43,7 @@ def main(words: Sequence[str], prepare: Callable[[], None]) -> int:
     prepare()
     import jax
 
-    from fastrl import launch
+    from fastrl import startup
     from fastrl.experiments import reproduce, side_by_side
     from fastrl.runs import manifest
     from fastrl.runs.progress import Progress
@@ -55,7 +55,7 @@ def main(words: Sequence[str], prepare: Callable[[], None]) -> int:
     out = Path(found.out) / f"{found.paper}-{found.budget}"
     reproduce.select(found.paper, numbers)
     manifest.make_folder(out)
-    launch.keep_compiled(out / "compiled")  # arms share their warm-up's program and that of their evaluations
+    startup.keep_compiled(out / "compiled")  # arms share their warm-up's program and that of their evaluations
     known = found.paper, found.budget, found.seeds, out
     if found.run is not None:
         reproduce.one(*known, found.run, Progress(sys.stderr))

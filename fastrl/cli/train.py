@@ -21,14 +21,14 @@ KINDS = tuple(ALGORITHMS.values())
 
 def prepare(distributed: str = "off") -> None:
     """Sets what must be set before jax starts, and starts it, alone or as one of several processes."""
-    from fastrl import launch
+    from fastrl import startup
 
-    launch.prepare()
+    startup.prepare()
     if distributed != "off":
         from fastrl.runs import processes
 
         processes.start(distributed)
-    launch.start()
+    startup.start()
 
 
 def _parser(name: str, meaning: str) -> Parser:

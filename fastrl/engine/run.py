@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fastrl import launch
+from fastrl import startup
 from fastrl.engine import enter as boundary
 from fastrl.engine import evaluate, probes, scan
 from fastrl.engine.mesh import RING, SEED, SHARED, carry_of
@@ -130,7 +130,7 @@ class Driver:
         length = self.schedule.length(phase, done)
         program = self._compile(number, length, carry)
         evaluation, probe = self._compile_evaluation(phase, carry), self._compile_probe(number, carry)
-        launch.return_free_memory()
+        startup.return_free_memory()
         timing["compile_seconds"] += time.monotonic() - started
         each = plan.per_iteration(phase)
         self.progress.phase(phase.name, total * each, done * each)

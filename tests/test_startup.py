@@ -5,25 +5,25 @@ from pathlib import Path
 
 import pytest
 
-from fastrl import launch
+from fastrl import startup
 
 
 def test_only_the_version_that_knows_the_flags_gets_them():
-    assert launch.flags("0.11.0", True) == {}
-    assert "--xla_cpu_prefer_vector_width" not in launch.flags("0.10.2", False)
-    assert launch.flags("0.10.2", True)["--xla_cpu_prefer_vector_width"] == "512"
+    assert startup.flags("0.11.0", True) == {}
+    assert "--xla_cpu_prefer_vector_width" not in startup.flags("0.10.2", False)
+    assert startup.flags("0.10.2", True)["--xla_cpu_prefer_vector_width"] == "512"
 
 
 def test_what_the_user_set_stays():
     present = "--xla_cpu_use_xnnpack=true --xla_dump_to=x"
-    merged = launch.merge(present, {"--xla_cpu_use_xnnpack": "false", "--b": ""}).split()
+    merged = startup.merge(present, {"--xla_cpu_use_xnnpack": "false", "--b": ""}).split()
     assert merged == [*present.split(), "--b="]
-    assert launch.merge("", {}) == ""
+    assert startup.merge("", {}) == ""
 
 
 def test_jax_starts_with_the_flags_and_launch_imports_no_jax():
     code = (
-        "import sys; from fastrl import launch; launch.prepare(); assert 'jax' not in sys.modules;"
+        "import sys; from fastrl import startup; startup.prepare(); assert 'jax' not in sys.modules;"
         "import jax.numpy as jnp; assert (jnp.ones((9, 9)) @ jnp.ones((9, 9)))[0, 0] == 9"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
@@ -51,14 +51,14 @@ def _lost():
 
 def test_a_cache_needs_a_home_that_can_be_written_to(tmp_path, monkeypatch):
     monkeypatch.setattr(Path, "home", lambda: tmp_path)
-    assert launch.cache("x") == tmp_path / ".cache/fastrl/x" == launch.cache("x")
+    assert startup.cache("x") == tmp_path / ".cache/fastrl/x" == startup.cache("x")
     monkeypatch.setattr(os, "access", lambda path, mode: False)  # read-only: the folder is there
-    assert launch.cache("x") is None
+    assert startup.cache("x") is None
     monkeypatch.undo()
     (tmp_path / "file").touch()
     for home in (lambda: tmp_path / "none", lambda: tmp_path / "file", lambda: Path("/proc"), _lost):
         monkeypatch.setattr(Path, "home", home)
-        assert launch.cache("x") is None
+        assert startup.cache("x") is None
     assert not (tmp_path / "none").exists()
 
 
