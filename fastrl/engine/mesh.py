@@ -42,8 +42,9 @@ class Mesh:
 
     @functools.cached_property
     def grid(self) -> Grid:
-        """The devices [seed, row]."""
-        return Grid(np.array(self.devices).reshape(-1, self.per_seed), ("seed", "row"))
+        """The devices by seed, and by row of a minibatch where several share a seed."""
+        found = np.array(self.devices)
+        return Grid(found, ("seed",)) if self.per_seed == 1 else Grid(found.reshape(-1, self.per_seed), ("seed", "row"))
 
     @property
     def rows(self) -> int:
