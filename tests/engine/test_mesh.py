@@ -26,6 +26,7 @@ def process(out, devices, *more, number=0, of=1, port=0):
     """`fastrl run`, as one process of a job."""
     job = {"JAX_COORDINATOR_ADDRESS": f"127.0.0.1:{port}", "JAX_NUM_PROCESSES": str(of), "JAX_PROCESS_ID": str(number)}
     environment = {**os.environ, "JAX_NUM_CPU_DEVICES": str(devices), **(job if of > 1 else {})}
+    environment["XLA_FLAGS"] = ""  # with those of the tests the sums of the log round by their number of seeds
     command = [sys.executable, "-m", "fastrl.cli", "run", "sac", "--env", "probe-action", "--out", str(out)]
     options = [word for name, value in OPTIONS.items() for word in (f"--{name.replace('_', '-')}", str(value))]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
