@@ -18,7 +18,7 @@ from fastrl.benchmarks import hlo
 from fastrl.benchmarks.memory import dataset
 from fastrl.config import RunOptions
 from fastrl.engine import enter, scan
-from fastrl.engine.mesh import SHARED, Mesh, carry_of
+from fastrl.engine.mesh import SHARED, carry_of
 from fastrl.engine.run import upload
 from fastrl.envs import host
 from fastrl.errors import UserError
@@ -106,7 +106,7 @@ def _planned(env: str, recipe: str, seeds: int, overrides: dict[str, Any], devic
     options = RunOptions(seeds=seeds, steps=STEPS, warmup=5_000, capacity=STEPS, map_seeds="vmap")
     data = dataset(DATA, made.spec.obs_size, made.spec.action_size)
     found = plan.make(requests.Request(recipe, function, made, data, options=options, overrides=overrides))[0]
-    return dataclasses.replace(found, mesh=Mesh(seeds, devices))
+    return dataclasses.replace(found, mesh=dataclasses.replace(found.mesh, devices=devices))
 
 
 def lowered(made: enter.Plan, platform: str) -> tuple[Any, Any]:

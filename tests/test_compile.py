@@ -282,7 +282,8 @@ def test_a_real_program_of_a_described_device(target, extra, seeds):
     assert done.returncode == 0, done.stderr[-3000:]
     line = json.loads(done.stdout.splitlines()[-1])
     devices = 1 if extra == "cuda13" else 4
-    assert line["ring_bytes"] == seeds // devices * 200_000 * 6 * 4  # rows of 2 * 1 + 1 + 3 numbers
+    assert line["ring_bytes"] == seeds // devices * 200_000 * 7 * 4  # rows of 2 * 1 + 1 + 4 numbers
+    assert line["ring_copies"] == 0
     assert line["argument_bytes"] >= line["ring_bytes"]
     assert line["collectives"] == {}
     assert line["kernels"] == eval(line["step"], {"k": line["newton_rounds"]}) > 3
@@ -294,5 +295,6 @@ def test_the_committed_lines_agree_with_themselves():
     programs = [(line["target"], line["env"], line["seeds"]) for line in lines]
     assert len(set(programs)) == len(programs) and len([p for p in programs if p[0] == "h100"]) == 10
     for line in lines:
+        assert line["ring_copies"] == 0 and line["collectives"] == {}
         assert line["kernels"] == eval(line["step"], {"k": line["newton_rounds"]})
         assert line["copies"] + sum(line["custom_calls"].values()) < line["kernels"]

@@ -12,12 +12,14 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.experimental.layout import Format, Layout
 from jax.sharding import Mesh as Grid
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from fastrl.engine.phase import Carry
 from fastrl.errors import UserError
+from fastrl.replay import ring as rings
 from fastrl.replay.ring import Ring
 
 SEED, SHARED = P("seed"), P()
@@ -34,11 +36,12 @@ def carry_of(ring: bool) -> Carry:
 
 @dataclasses.dataclass(frozen=True)
 class Mesh:
-    """S seeds on devices, `per_seed` of them for each."""
+    """S seeds on devices, `per_seed` of them for each; rows of the ring have `width` columns."""
 
     seeds: int
     devices: Sequence[Any]
     per_seed: int = 1
+    width: int = 0
 
     @functools.cached_property
     def grid(self) -> Grid:
@@ -55,7 +58,33 @@ class Mesh:
     def jit(self, function: Callable[..., Any], inputs: Any, outputs: Any, donate: Sequence[int] = ()) -> Any:
         """`jax.jit` of a function of seeds, whose arguments and results have the seed axis where it is said."""
         shape = {"mesh": self.grid, "in_specs": inputs, "out_specs": outputs, "axis_names": {"seed"}}
-        return jax.jit(jax.shard_map(function, **shape, check_vma=False), donate_argnums=donate)
+        places = {"in_shardings": self._places(inputs), "out_shardings": self._places(outputs)}
+        return jax.jit(jax.shard_map(function, **shape, check_vma=False), donate_argnums=donate, **places)
+
+    @property
+    def layout(self) -> Layout | None:
+        """How the ring's rows lie in memory; None is as its device has it."""
+        return Layout(rings.tpu_layout(self.width)) if self.devices[0].platform == "tpu" else None
+
+    def laid(self, carry: Carry) -> Carry:
+        """A carry that was read from a file, with its ring as programs expect it."""
+        if self.layout is None or carry.ring is None:
+            return carry
+        rows = jax.device_put(carry.ring.rows, Format(self.layout, carry.ring.rows.sharding))
+        return dataclasses.replace(carry, ring=dataclasses.replace(carry.ring, rows=rows))
+
+    def _places(self, specs: Any) -> Any:
+        """Where what `specs` says of is, and how it lies there."""
+        place = lambda spec: NamedSharding(self.grid, spec)
+
+        def one(spec: Any) -> Any:
+            if not isinstance(spec, Ring):
+                return place(spec)
+            rows = place(spec.rows) if self.layout is None else Format(self.layout, place(spec.rows))
+            parts: tuple[Any, ...] = (rows, place(spec.pointer), place(spec.size))
+            return Ring(*parts)
+
+        return jax.tree.map(one, specs, is_leaf=lambda x: isinstance(x, (P, Ring)))
 
     def spread(self, tree: Any) -> Any:
         """Leaves [S, ...] on their devices, some of them twice."""
@@ -87,7 +116,7 @@ class Mesh:
         return jax.jit(lambda leaves: leaves, out_shardings=place)(tree)  # device_put reaches no other process
 
 
-def chosen(asked: str | None, seeds: int, per_seed: int = 1) -> Mesh:
+def chosen(asked: str | None, seeds: int, per_seed: int = 1, width: int = 0) -> Mesh:
     """The devices for so many seeds: a number, all, or by default one, and all where several processes have some."""
     there, several = jax.devices(), jax.process_count() > 1
     if asked is None:
@@ -100,7 +129,7 @@ def chosen(asked: str | None, seeds: int, per_seed: int = 1) -> Mesh:
         raise UserError(f"--devices {count}: jax finds {len(there)} ({there[0].device_kind}); ask for fewer{more}")
     if count % per_seed:
         raise UserError(f"--devices {count} do not divide by --devices-per-seed {per_seed}; give a multiple")
-    return Mesh(seeds, tuple(there[:count]), per_seed)
+    return Mesh(seeds, tuple(there[:count]), per_seed, width)
 
 
 def _counted(asked: str) -> int:

@@ -100,7 +100,7 @@ class Driver:
         phase = self.plan.phases[meta["phase"]]
         steps = int(restored.carry.step) * self.plan.per_iteration(phase)
         self.progress.message(f"resumed at step {steps} of {phase.name}")
-        return meta["phase"], restored.carry
+        return meta["phase"], self.mesh.laid(restored.carry)
 
     def _enter(self, number: int, before: Carry | None) -> Carry:
         """Crosses a boundary; the ring is donated, everything else may change shape."""

@@ -14,7 +14,6 @@ import jax
 
 from fastrl.benchmarks import ahead, counted
 from fastrl.engine import scan
-from fastrl.engine.mesh import Mesh
 from fastrl.engine.plan import Plan
 from fastrl.engine.run import upload
 from fastrl.envs import host
@@ -47,7 +46,7 @@ def measure(plan: Plan, devices: Sequence[Any], chip: Chip) -> Found:
     """Compiles the last phase for devices that are described (`ahead.describe`) and counts."""
     if plan.task.spec.backend == host.BACKEND:
         raise UserError(f"--env {plan.task.spec.name} is stepped on the host; a device cannot hold it")
-    whole = dataclasses.replace(plan, mesh=Mesh(plan.seeds, devices))
+    whole = dataclasses.replace(plan, mesh=dataclasses.replace(plan.mesh, seeds=plan.seeds, devices=devices))
     number, platform = len(plan.phases) - 1, "tpu" if devices[0].platform == "tpu" else "cuda"
     with ahead.as_if(platform):
         lowered, carry = ahead.lowered(whole, platform)

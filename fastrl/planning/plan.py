@@ -27,6 +27,7 @@ from fastrl.planning.builder import PRETRAIN, Builder
 from fastrl.planning.identity import identity
 from fastrl.planning.request import Request, environment, load, same_sizes, spec_of
 from fastrl.recipes import distillation, names, ocr_cft, ocr_cft_defaults
+from fastrl.replay import ring as rings
 from fastrl.types import Environment, Spec, UserError
 
 POSITIVE = (
@@ -220,7 +221,8 @@ def _plan(
         num_envs=options.num_envs,
     )
     points = _points(sweep, phases, builder.overrides)
-    mesh = meshes.chosen(options.devices, options.seeds * len(points), options.devices_per_seed)
+    width = rings.width(spec.obs_size, spec.action_size)
+    mesh = meshes.chosen(options.devices, options.seeds * len(points), options.devices_per_seed, width)
     if spec.backend == host.BACKEND and len(mesh.devices) > 1:
         raise UserError(f"--env {spec.name} is stepped on the host, by one process for one device; leave --devices out")
     return Plan(

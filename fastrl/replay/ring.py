@@ -35,6 +35,15 @@ def width(obs_size: int, action_size: int) -> int:
     return 2 * obs_size + action_size + SCALARS
 
 
+def tpu_layout(width: int) -> tuple[int, int, int]:
+    """The order of a ring's axes in a TPU's memory, slowest first, in which its compiler copies no ring of W columns.
+
+    Its tiles have 128 lanes. Of narrow rows it wants one column of many rows side by side, of wide ones a row: left to
+    itself it stores them the other way at the start of a program, and copies all of it, twice.
+    """
+    return (0, 2, 1) if 2 * width < 128 else (0, 1, 2)
+
+
 def pack(transition: Transition) -> jax.Array:
     """Transition with leading axes `...` -> rows [..., W]."""
     scalars = (transition.reward, transition.mask, transition.mc_return, transition.last)

@@ -9,9 +9,11 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from jax.experimental.layout import Layout
 
 from fastrl import agent as agents
 from fastrl.engine import mesh
+from fastrl.replay import ring as rings
 from fastrl.runs import digests, log
 from fastrl.runs.checkpoint import MANIFEST
 from fastrl.types import UserError
@@ -105,6 +107,25 @@ def test_a_job_ends_with_one_of_its_processes_and_resumes_as_one_process_to_the_
     ended(process(out, 1, "--resume"))
     state, rows = found(out)
     assert digests.total(state) == digests.total(whole[0]) and rows == whole[1]
+
+
+@pytest.mark.parametrize(("width", "order"), [(28, (0, 2, 1)), (44, (0, 2, 1)), (70, (0, 1, 2)), (222, (0, 1, 2))])
+def test_narrow_rows_lie_side_by_side_on_a_tpu(width, order):
+    """As its compiler wants them: `fastrl bench compile --target v5e:2x4` counts no copy of the ring."""
+    assert rings.tpu_layout(width) == order
+    assert mesh.Mesh(1, jax.devices(), width=width).layout is None
+
+
+def test_a_ring_that_lies_otherwise_holds_the_same_and_is_read_back_so(tmp_path, monkeypatch, plan_of, execute):
+    plan = plan_of("sac", "probe-action")
+    plain = execute(plan)
+    monkeypatch.setattr(mesh.Mesh, "layout", Layout((0, 2, 1)))
+    other = execute(plan, tmp_path / "run")
+    read = execute(plan, tmp_path / "run")  # all of it is done: what is saved is read
+    for found in (other, read):
+        assert found.carry.ring.rows.format.layout.major_to_minor == (0, 2, 1)
+        assert digests.total(found.carry) == digests.total(plain.carry)
+    assert plain.carry.ring.rows.format.layout.major_to_minor == (0, 1, 2)
 
 
 def test_what_is_stepped_on_the_host_has_one_device(monkeypatch, plan_of):
