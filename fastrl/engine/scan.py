@@ -39,6 +39,7 @@ class Block(NamedTuple):
     step: jax.Array
     seeds: SeedState
     ring: rings.Ring | None
+    totals: jax.Array | None = None  # [n, names] of the seeds' own in order: on a card each of them would be a kernel
 
 
 def program_of(plan: Plan, number: int) -> Program:
@@ -66,10 +67,14 @@ def learn(program: Program, agent: State, numbers: Metrics, rows: jax.Array, key
     return agent, jax.tree.map(lambda x: x.mean(0), metrics)
 
 
-def add(totals: Metrics, sums: Metrics, step: jax.Array, log_every: int) -> Metrics:
-    """Running sums `[n]`, started anew at every row of the log: the same rows whatever the chunk."""
-    fresh = step % log_every == 0
-    return {name: jnp.where(fresh, 0.0, totals[name]) + value for name, value in sums.items()}
+def stack(values: Metrics) -> jax.Array:
+    """[n, names] of numbers `[n]` by name, in order."""
+    return jnp.stack([values[name] for name in sorted(values)], axis=-1)
+
+
+def add(totals: jax.Array, sums: Metrics, good: jax.Array, step: jax.Array, log_every: int) -> jax.Array:
+    """Running sums of the seeds that learn, started anew at every row of the log: the same rows whatever the chunk."""
+    return jnp.where(step % log_every == 0, 0.0, totals) + jnp.where(good[:, None], stack(sums), 0.0)
 
 
 def play(
@@ -170,7 +175,7 @@ def advance(
     its rows of the ring are zeros.
     """
     phase = program.phase
-    step, before, ring = state
+    step, before, ring, _ = state
     block, time = before, program.before + step * phase.rollout
     sums: Metrics = {"steps": jnp.ones(seed_keys.shape[0])}
     checks: dict[str, jax.Array] = {}
@@ -186,7 +191,6 @@ def advance(
         if phase.waits:  # a row that only collects has no metrics yet
             sums["steps"] = 1.0 - waiting(program, block, time)
     known = health.examine(before.health, checks, step)
-    sums = health.select(known.good, sums, jax.tree.map(jnp.zeros_like, sums))
     if program.undo:
         block = health.select(known.good, dataclasses.replace(block, health=before.health), before)
     return Block(step + 1, dataclasses.replace(block, health=known), ring), sums
@@ -211,14 +215,19 @@ def chunk(plan: Plan, number: int, length: int, log_every: int) -> Callable[[Car
     def run(carry: Carry, data: jax.Array | None) -> Carry:
         def scan(keys: Key, first: jax.Array, block: SeedState, ring: rings.Ring | None) -> Block:
             def body(state: Block, _: None) -> tuple[Block, None]:
+                assert state.totals is not None
                 after, sums = advance(program, data, keys, first, state)
-                totals = add(state.seeds.totals, sums, state.step, log_every)
-                return after._replace(seeds=dataclasses.replace(after.seeds, totals=totals)), None
+                good = after.seeds.health.good
+                return after._replace(totals=add(state.totals, sums, good, state.step, log_every)), None
 
-            return repeat(body, Block(carry.step, block, ring), length)
+            without = dataclasses.replace(block, totals={})
+            after = repeat(body, Block(carry.step, without, ring, stack(block.totals)), length)
+            assert after.totals is not None
+            totals = {name: after.totals[:, place] for place, name in enumerate(sorted(block.totals))}
+            return after._replace(seeds=dataclasses.replace(after.seeds, totals=totals))
 
         if plan.side_by_side:
-            step, block, ring = scan(carry.keys, jnp.int32(0), carry.seeds, carry.ring)
+            step, block, ring, _ = scan(carry.keys, jnp.int32(0), carry.seeds, carry.ring)
             return Carry(step, carry.keys, ring, block, carry.before)
 
         def one(i: jax.Array, block: SeedState, shared: tuple) -> tuple[SeedState, tuple]:  # type: ignore[type-arg]
@@ -227,7 +236,7 @@ def chunk(plan: Plan, number: int, length: int, log_every: int) -> Callable[[Car
                 assert carry.ring is not None
                 ring = dataclasses.replace(ring, pointer=carry.ring.pointer, size=carry.ring.size)
             keys = jax.lax.dynamic_slice_in_dim(several, i, 1)
-            step, block, ring = scan(keys, i, block, ring)
+            step, block, ring, _ = scan(keys, i, block, ring)
             return block, (step, ring)
 
         count = carry.keys.shape[0]

@@ -35,12 +35,15 @@ def test_every_step_phase_and_stream_has_a_key_of_its_own(key):
 
 
 def test_sums_start_anew_at_every_row_of_the_log():
-    totals = {"x": jnp.zeros(2)}
-    seen = []
+    """Of two seeds, the second of which is frozen from step 4 on, when its numbers are not finite any more."""
+    totals, seen = jnp.zeros((2, 2)), []
     for step in range(6):
-        totals = scan.add(totals, {"x": jnp.array([1.0, 10.0]) * step}, jnp.int32(step), log_every=3)
-        seen.append(totals["x"].tolist())
-    assert seen[2] == [3.0, 30.0] and seen[3] == [3.0, 30.0] and seen[5] == [12.0, 120.0]
+        x = jnp.array([1.0, 10.0 if step < 4 else jnp.nan]) * step
+        good = jnp.array([True, step < 4])
+        totals = scan.add(totals, {"x": x, "a": jnp.ones(2)}, good, jnp.int32(step), log_every=3)
+        seen.append(totals[:, 1].tolist())
+    assert seen[2] == [3.0, 30.0] and seen[3] == [3.0, 30.0] and seen[5] == [12.0, 30.0]
+    assert totals[:, 0].tolist() == [3.0, 1.0]
 
 
 def marked_ring(seeds=2, rows=6, capacity=10):
