@@ -101,7 +101,7 @@ def said(found: Found, chip: Chip, devices: int) -> str:
     each = f"{found.copies} environment steps of each seed" if found.copies > 1 else "an environment step of each seed"
     lines = [
         f"{devices} x {chip.name}, {found.seeds} seeds on each, {megabytes(chip.memory)} of memory: {fits}",
-        *(f"  {name}: {megabytes(n)}" for name, n in found.parts.items() if n),
+        *(f"  {name}: {megabytes(n)}" for name, n in found.parts.items() if n >= 5e5),
         f"  temporary: {megabytes(found.temporary)}",
         f"collectives in the program: {', '.join(f'{n} {name}' for name, n in found.collectives.items()) or 'none'}",
         f"copies of the ring in a call of the program: {found.ring_copies}",
