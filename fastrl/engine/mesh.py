@@ -70,7 +70,8 @@ class Mesh:
         """A carry that was read from a file, with its ring as programs expect it."""
         if self.layout is None or carry.ring is None:
             return carry
-        rows = jax.device_put(carry.ring.rows, Format(self.layout, carry.ring.rows.sharding))
+        place = Format(self.layout, NamedSharding(self.grid, SEED))
+        rows = jax.jit(lambda x: x, out_shardings=place, donate_argnums=0)(carry.ring.rows)
         return dataclasses.replace(carry, ring=dataclasses.replace(carry.ring, rows=rows))
 
     def _places(self, specs: Any) -> Any:
