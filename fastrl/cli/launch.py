@@ -118,9 +118,10 @@ def _checked(settings: Settings, on: str, by: str, slices: int) -> None:
         raise UserError(f"--store {settings.store} is no bucket; write gs://BUCKET, or pvc:NAME for a JobSet")
     if on == "slurm" and not settings.store.startswith("/"):
         raise UserError(f"--store {settings.store} is no folder that all nodes see; write its whole path")
-    for name in NEEDS.get(on if on == "k8s" else by if on.startswith("tpu") else "", ()):
+    how = by if on.startswith("tpu") else on
+    for name in NEEDS.get(how, ()):
         if not getattr(settings, name):
-            raise UserError(f"--{name} is missing: {on if on == 'k8s' else by} needs it")
+            raise UserError(f"--{name} is missing: {how} needs it")
     for name in ("retries", "nodes", "gpus", "checkpoint_minutes", "hang_minutes"):
         if getattr(settings, name) < (0 if name == "retries" else 1e-9):
             raise UserError(f"--{name.replace('_', '-')} must be above 0, not {getattr(settings, name):g}")

@@ -185,12 +185,13 @@ def main(words: Sequence[str] | None = None) -> int:
     try:
         code = streams.delivered(lambda: _main(list(sys.argv[1:] if words is None else words)))
     except Exception:
-        if "fastrl.runs.processes" not in sys.modules:
+        job = sys.modules.get("fastrl.runs.processes")  # not imported: help needs no jax
+        if job is None or not job.joined():
             raise
         traceback.print_exc()
         code = 1
-    if code and "fastrl.runs.processes" in sys.modules:
-        sys.modules["fastrl.runs.processes"].leave(code)
+    if code and (job := sys.modules.get("fastrl.runs.processes")) is not None:
+        job.leave(code)
     return code
 
 

@@ -71,7 +71,7 @@ class Mesh:
         if self.layout is None or carry.ring is None:
             return carry
         place = Format(self.layout, NamedSharding(self.grid, SEED))
-        rows = jax.jit(lambda x: x, out_shardings=place, donate_argnums=0)(carry.ring.rows)
+        rows = _mover(place, donate=(0,))(carry.ring.rows)
         return dataclasses.replace(carry, ring=dataclasses.replace(carry.ring, rows=rows))
 
     def _places(self, specs: Any) -> Any:
@@ -112,9 +112,13 @@ class Mesh:
 
     def _put(self, tree: Any, spec: P) -> Any:
         place = NamedSharding(self.grid, spec)
-        if jax.process_count() == 1:
-            return jax.device_put(tree, place)
-        return jax.jit(lambda leaves: leaves, out_shardings=place)(tree)  # device_put reaches no other process
+        return jax.device_put(tree, place) if jax.process_count() == 1 else _mover(place)(tree)
+
+
+@functools.cache
+def _mover(place: Any, donate: tuple[int, ...] = ()) -> Callable[[Any], Any]:
+    """A program that moves arrays to where they shall be, compiled once: `device_put` reaches no other process."""
+    return jax.jit(lambda leaves: leaves, out_shardings=place, donate_argnums=donate)
 
 
 def chosen(asked: str | None, seeds: int, per_seed: int = 1, width: int = 0) -> Mesh:

@@ -115,7 +115,7 @@ class Driver:
             SHARED,
         )
         program = self.mesh.jit(boundary.enter(self.plan, number), held, shape, donate=(2,))
-        numbers, start = self.mesh.spread((self.plan.numbers(number), self.plan.start))
+        numbers, start = self.mesh.spread((self.plan.numbers(number), self.plan.start if before is None else None))
         carry = jax.block_until_ready(program(self.keys, numbers, ring, rest, start, self.data))
         host.check()
         return carry

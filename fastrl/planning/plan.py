@@ -210,24 +210,10 @@ def _plan(
     prefilled = 0 if data is None or fill is None else fill.rows(data.rows)
     capacity = options.capacity or min(RING, online + prefilled)
     _check_capacity(capacity, prefilled, phases, spec, options)
-    scale, bias = builder.reward
-    task = Task(
-        env=Vector(Rescale(env), options.num_envs) if env is not None else None,
-        spec=spec,
-        reward_scale=scale,
-        reward_bias=bias,
-        failure=builder.failure,
-        discount=phases[0].config.discount if phases else 0.99,
-        num_envs=options.num_envs,
-    )
     points = _points(sweep, phases, builder.overrides)
-    width = rings.width(spec.obs_size, spec.action_size)
-    mesh = meshes.chosen(options.devices, options.seeds * len(points), options.devices_per_seed, width)
-    if spec.backend == host.BACKEND and len(mesh.devices) > 1:
-        raise UserError(f"--env {spec.name} is stepped on the host, by one process for one device; leave --devices out")
     return Plan(
         phases=tuple(phase for phase in phases if phase.steps > 0),
-        task=task,
+        task=_task(builder, phases, env),
         env=env,
         dataset=data,
         seeds=options.seeds * len(points),
@@ -245,9 +231,30 @@ def _plan(
         start=start.for_seeds(options.seeds, len(points), options.first_seed) if start else None,
         first_seed=options.first_seed,
         hang_minutes=options.hang_minutes,
-        mesh=mesh,
+        mesh=_mesh(options, spec, options.seeds * len(points)),
         points=tuple(points),
     )
+
+
+def _task(builder: Builder, phases: list[Phase], env: Environment | None) -> Task:
+    scale, bias = builder.reward
+    return Task(
+        env=Vector(Rescale(env), builder.options.num_envs) if env is not None else None,
+        spec=builder.spec,
+        reward_scale=scale,
+        reward_bias=bias,
+        failure=builder.failure,
+        discount=phases[0].config.discount if phases else 0.99,
+        num_envs=builder.options.num_envs,
+    )
+
+
+def _mesh(options: RunOptions, spec: Spec, seeds: int) -> meshes.Mesh:
+    width = rings.width(spec.obs_size, spec.action_size)
+    mesh = meshes.chosen(options.devices, seeds, options.devices_per_seed, width)
+    if spec.backend == host.BACKEND and len(mesh.devices) > 1:
+        raise UserError(f"--env {spec.name} is stepped on the host, by one process for one device; leave --devices out")
+    return mesh
 
 
 def _points(grid: sweeps.Grid, phases: Sequence[Phase], overrides: Mapping[str, Any]) -> list[dict[str, float]]:

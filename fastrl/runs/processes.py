@@ -63,12 +63,17 @@ def start(mode: str) -> None:
             "JAX_PROCESS_ID in each, or give --distributed off"
         ) from error
     if count() > 1:
-        threading.Thread(target=_watch, args=(_lost,), daemon=True).start()
+        threading.Thread(target=_watch, args=(end,), daemon=True).start()
 
 
 def count() -> int:
     """How many processes this job has."""
     return jax.process_count()
+
+
+def joined() -> bool:
+    """Whether this process is one of a job; jax need not have started."""
+    return jax.distributed.is_initialized()
 
 
 def first() -> bool:
@@ -131,7 +136,7 @@ def share_a_folder(folder: Path) -> None:
 
 def leave(code: int) -> None:
     """Ends this process at once where there are others, so that they see it: jax would wait for them."""
-    if jax.distributed.is_initialized():
+    if joined():
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
@@ -163,6 +168,7 @@ def _watch(lost: Callable[[str], None]) -> None:
         time.sleep(SIGNS)
 
 
-def _lost(line: str) -> None:
+def end(line: str) -> None:
+    """Ends this process at once, whatever it waits for, with a line that says why."""
     print(f"fastrl: this job ends: {line}; {AGAIN}", file=sys.stderr, flush=True)
     os._exit(1)

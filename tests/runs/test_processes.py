@@ -73,7 +73,7 @@ def test_a_process_that_hangs_ends_itself_and_one_that_does_not_goes_on():
 
     with hang.watched(0.02 / 60, end):
         assert over.wait(10)
-    assert len(said) == 1 and "no answer from the device for" in said[0] and "--resume auto" in said[0]
+    assert len(said) == 1 and "no answer from the device for" in said[0]
     with hang.watched(0.05 / 60, end), hang.watched(None, end):
         pass
     time.sleep(0.1)
