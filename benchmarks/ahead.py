@@ -48,9 +48,10 @@ def measure(target: str, env: str, recipe: str, seeds: int, **overrides: Any) ->
         raise UserError(f"--seeds {seeds} do not divide among the {len(devices)} devices of {target}; give a multiple")
     platform = "cuda" if target == "h100" else "tpu"
     with as_if(platform):
-        program, carry = lowered(_planned(env, recipe, seeds, overrides, devices), platform)
+        program, carry = traced(_planned(env, recipe, seeds, overrides, devices))
+        lowered = program.lower(lowering_platforms=(platform,))
     start = time.perf_counter()
-    compiled = program.compile()
+    compiled = lowered.compile()
     seconds = time.perf_counter() - start
     memory, ring = compiled.memory_analysis(), carry.ring.rows
     return {
@@ -109,11 +110,11 @@ def _planned(env: str, recipe: str, seeds: int, overrides: dict[str, Any], devic
     return dataclasses.replace(found, mesh=dataclasses.replace(found.mesh, devices=devices))
 
 
-def lowered(made: enter.Plan, platform: str) -> tuple[Any, Any]:
-    """The last phase's chunk, lowered for the plan's devices, and the shapes of its carry."""
+def traced(made: enter.Plan) -> tuple[Any, Any]:
+    """The last phase's chunk of `LENGTH` steps, traced for the plan's devices, and the shapes of its carry."""
     number, rows = len(made.phases) - 1, jax.eval_shape(lambda: upload(made))
     carry = enter.template(made, number, rows)
     program = scan.chunk(made, number, LENGTH, LOG_EVERY)
     held = carry_of(carry.ring is not None)
     jitted = made.mesh.jit(program, (held, SHARED), held, donate=(0,))
-    return jitted.trace(carry, made.mesh.shapes(rows, SHARED)).lower(lowering_platforms=(platform,)), carry
+    return jitted.trace(carry, made.mesh.shapes(rows, SHARED)), carry

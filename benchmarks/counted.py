@@ -29,13 +29,14 @@ class Work:
 
 def of(function: Callable[..., Any], *arguments: Any, rounds: int) -> Work:
     """The work of a function of arrays, or of their shapes."""
-    return _of(jax.make_jaxpr(function)(*arguments).jaxpr, rounds)
+    return within(jax.make_jaxpr(function)(*arguments).jaxpr, rounds)
 
 
-def _of(jaxpr: Any, rounds: int) -> Work:
+def within(jaxpr: Any, rounds: int) -> Work:
+    """The work of a function that is traced."""
     total = Work()
     for each in jaxpr.eqns:
-        name, inner = each.primitive.name, [_of(sub, rounds) for sub in _inside(each)]
+        name, inner = each.primitive.name, [within(sub, rounds) for sub in _inside(each)]
         if name == "dot_general":
             total += _product(each)
         elif name == "scan":

@@ -234,11 +234,16 @@ class Stopped(Exception):
 
 @pytest.mark.parametrize(("target", "backend"), [("h100", "gpu"), ("v5e:2x4", "tpu")])
 def test_the_target_decides_and_not_this_processor(monkeypatch, target, backend):
-    def lowered(made, platform):
-        raise Stopped(made.side_by_side, jax.default_backend(), rows.most(1), made.capacity, platform)
+    class Program:
+        def __init__(self, made):
+            self.made = made
+
+        def lower(self, lowering_platforms):
+            (platform,) = lowering_platforms
+            raise Stopped(self.made.side_by_side, jax.default_backend(), rows.most(1), self.made.capacity, platform)
 
     monkeypatch.setattr(ahead, "describe", lambda target: jax.devices()[:1])
-    monkeypatch.setattr(ahead, "lowered", lowered)
+    monkeypatch.setattr(ahead, "traced", lambda made: (Program(made), None))
     with pytest.raises(Stopped) as stopped:
         ahead.measure(target, "probe-constant", "sac", 3)
     assert stopped.value.args == (True, backend, None, 200_000, "cuda" if target == "h100" else "tpu")

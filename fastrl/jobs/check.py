@@ -13,7 +13,6 @@ from typing import Any
 import jax
 
 from fastrl.benchmarks import ahead, counted
-from fastrl.engine import scan
 from fastrl.engine.plan import Plan
 from fastrl.engine.run import upload
 from fastrl.envs import host
@@ -49,10 +48,10 @@ def measure(plan: Plan, devices: Sequence[Any], chip: Chip) -> Found:
     whole = dataclasses.replace(plan, mesh=dataclasses.replace(plan.mesh, seeds=plan.seeds, devices=devices))
     number, platform = len(plan.phases) - 1, "tpu" if devices[0].platform == "tpu" else "cuda"
     with ahead.as_if(platform):
-        lowered, carry = ahead.lowered(whole, platform)
-        each, rows = whole.mesh.rows // len(devices), jax.eval_shape(lambda: upload(plan))
-        own = jax.tree.map(lambda x: jax.ShapeDtypeStruct((each, *x.shape[1:]), x.dtype) if x.ndim else x, carry)
-        work = counted.of(scan.chunk(plan, number, 2, ahead.LOG_EVERY), own, rows, rounds=ahead.NEWTON).times(0.5)
+        program, carry = ahead.traced(whole)
+        lowered = program.lower(lowering_platforms=(platform,))
+    each, rows = whole.mesh.rows // len(devices), jax.eval_shape(lambda: upload(plan))
+    work = counted.within(program.jaxpr.jaxpr, ahead.NEWTON).times(1 / ahead.LENGTH)  # of one device: inside shard_map
     started = time.perf_counter()
     try:
         compiled = lowered.compile()
