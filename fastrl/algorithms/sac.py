@@ -5,7 +5,7 @@ step of actor and temperature on all rows (lines 9-13). At U = 1 all three losse
 """
 
 import dataclasses
-from typing import Any
+from typing import Any, NamedTuple
 
 import chex
 import jax
@@ -32,6 +32,21 @@ class SACState:
     temperature: Group  # [], before softplus or exp
 
 
+class Next(NamedTuple):
+    """What a target needs that no critic step changes: K actions a row at the next observation, and drawn critics."""
+
+    action: jax.Array  # [B, K, A]
+    log_prob: jax.Array  # [B, K]
+    drawn: jax.Array | None  # [n] indices of the target critics; None is all of them
+
+
+class Foreseen(NamedTuple):
+    """A minibatch with what its target needs."""
+
+    batch: Transition
+    next: Next
+
+
 def sac(config: SAC, spec: Spec) -> Algorithm:
     """SAC for this environment."""
     check(config)
@@ -44,7 +59,7 @@ def sac(config: SAC, spec: Spec) -> Algorithm:
     def act(state: SACState, obs: jax.Array, key: Key, explore: bool) -> jax.Array:
         return net.actor.act(state.actor.params, obs, key, explore)
 
-    update = order(config, optimisers, critic_loss(config, net), actor_loss(config, net))
+    update = order(config, optimisers, critic_loss(config, net), actor_loss(config, net), foresight(config, net))
     return Algorithm(init, act, update, views=parts.views(net))
 
 
@@ -76,39 +91,84 @@ def initial(config: SAC, spec: Spec, net: Networks, optimisers: dict[str, Any], 
     }
 
 
-def td_target(config: SAC, net: Networks, state: Any, batch: Transition, key: Key) -> jax.Array:
-    """The critics' target [B]; only the drawn target critics are evaluated (REDQ, line 7).
-
-    SO2 perturbs the next action; where the target has an entropy term, its density is that of the action before.
-    """
+def draw(config: SAC, shape: tuple[int, ...], key: Key) -> tuple[jax.Array, jax.Array | None, jax.Array | None]:
+    """(noise [B, K, A], SO2's perturbation [B, K, A], the drawn target critics [n]) for actions of `shape` [B, A]."""
     noise_key, subset_key, *more = jax.random.split(key, 3 if isinstance(config, SO2) else 2)
     count = config.backup_actions if config.backup == "max_actions" else 1
-    noise = jax.random.normal(noise_key, (*batch.action.shape[:-1], count, batch.action.shape[-1]))
-    target = state.critic.target
-    if config.backup != "max_critics":
-        drawn = critics.draw_subset(subset_key, config.num_critics, config.subset_size, config.subset_replacement)
-        target = net.critic.subset(target, drawn)
-    temperature = losses.positive(state.temperature.params, config.temperature_form)
+    noise = jax.random.normal(noise_key, (*shape[:-1], count, shape[-1]))
     perturbation = jax.random.normal(more[0], noise.shape) if more else None
+    if config.backup == "max_critics":
+        return noise, perturbation, None
+    drawn = critics.draw_subset(subset_key, config.num_critics, config.subset_size, config.subset_replacement)
+    return noise, perturbation, drawn
 
-    def next_value(xs: tuple[jax.Array, jax.Array, Any]) -> jax.Array:
+
+def next_actions(
+    config: SAC, net: Networks, state: Any, obs: jax.Array, noise: jax.Array, perturbation: jax.Array | None
+) -> tuple[jax.Array, jax.Array]:
+    """The policy's actions [B, K, A] at `obs` [B, O] and their log densities [B, K].
+
+    SO2 perturbs the action; where the target has an entropy term, its density is that of the action before.
+    """
+
+    def one(xs: tuple[jax.Array, jax.Array, jax.Array | None]) -> tuple[jax.Array, jax.Array]:
         obs, noise, perturbation = xs
         action, log_prob = net.actor(state.actor.params, obs).candidates(noise)
-        if isinstance(config, SO2):
+        if perturbation is not None:
+            assert isinstance(config, SO2)
             action = smoothed(action, perturbation, config.target_noise, config.noise_limit)
+        return action, log_prob
+
+    return rows.apply(one, (obs, noise, perturbation))
+
+
+def foresight(config: SAC, net: Networks) -> step.Foresee | None:
+    """The `Next` of all U minibatches by one pass of the actor; with ghost Adam it moves between them, and nothing is.
+
+    Numbers are drawn by each minibatch's own key: they are what its own step would draw.
+    """
+    if config.ghost_adam:
+        return None
+
+    def foresee(state: Any, batches: Transition, keys: Key) -> Foreseen:
+        noise, perturbation, drawn = jax.vmap(lambda key: draw(config, batches.action.shape[1:], key))(keys)
+        flat = step.union((batches.next_obs, noise, perturbation))
+        found = next_actions(config, net, state, *flat)
+        action, log_prob = jax.tree.map(lambda x: x.reshape(*noise.shape[:2], *x.shape[1:]), found)
+        return Foreseen(batches, Next(action, log_prob, drawn))
+
+    return foresee
+
+
+def foreseen(config: SAC, net: Networks, state: Any, batch: Transition | Foreseen, key: Key) -> Foreseen:
+    """The minibatch with its `Next`, computed now where it was not before."""
+    if isinstance(batch, Foreseen):
+        return batch
+    noise, perturbation, drawn = draw(config, batch.action.shape, key)
+    return Foreseen(batch, Next(*next_actions(config, net, state, batch.next_obs, noise, perturbation), drawn))
+
+
+def td_target(config: SAC, net: Networks, state: Any, batch: Transition, after: Next) -> jax.Array:
+    """The critics' target [B]; only the drawn target critics are evaluated (REDQ, line 7)."""
+    target = net.critic.subset(state.critic.target, after.drawn)
+    temperature = losses.positive(state.temperature.params, config.temperature_form)
+
+    def next_value(xs: tuple[jax.Array, jax.Array, jax.Array]) -> jax.Array:
+        obs, action, log_prob = xs
         q = net.critic.candidates(target, obs, action)
         q = q.max(0) if config.backup == "max_critics" else q.min(0)
         return (q - temperature * log_prob if config.backup_entropy else q).max(-1)
 
-    value = rows.apply(next_value, (batch.next_obs, noise, perturbation), weight=count)
+    value = rows.apply(next_value, (batch.next_obs, after.action, after.log_prob), weight=after.action.shape[1])
     return losses.bellman_target(batch.reward, batch.mask, value, config.discount)
 
 
 def critic_loss(config: SAC, net: Networks) -> Gradients:
     """The TD error of all critics."""
 
-    def prepare(state: Any, batch: Transition, key: Key, clock: Clock) -> Any:
-        return batch.obs, batch.action, td_target(config, net, state, batch, key)
+    def prepare(state: Any, batch: Transition | Foreseen, key: Key, clock: Clock) -> Any:
+        batch, after = foreseen(config, net, state, batch, key)
+        return batch.obs, batch.action, td_target(config, net, state, batch, after)
 
     return step.gradient_of(("critic",), temporal_difference(net), prepare, "critic/loss")
 
@@ -154,7 +214,13 @@ def actor_loss(config: SAC, net: Networks) -> Gradients:
     return step.gradient_of(("actor", "temperature"), loss, prepare)
 
 
-def order(config: SAC, optimisers: dict[str, Any], critic: Gradients, rest: Gradients) -> step.Update:
+def order(
+    config: SAC,
+    optimisers: dict[str, Any],
+    critic: Gradients,
+    rest: Gradients,
+    foresee: step.Foresee | None = None,
+) -> step.Update:
     """U critic steps, then the rest; with ghost Adam the networks that rest are stepped on zero gradients."""
     move: Any = {"tau": config.tau, "targets": ("critic",)}
     joint = step.together(optimisers, critic, rest, **move)
@@ -164,7 +230,7 @@ def order(config: SAC, optimisers: dict[str, Any], critic: Gradients, rest: Grad
         rest_step = ghosted(optimisers, rest_step, ("critic",))
     if config.critics_alone:
         return step.each(critic_step)
-    return step.critics_then_rest(joint, critic_step, rest_step)
+    return step.critics_then_rest(joint, critic_step, rest_step, foresee)
 
 
 def sequential(config: SAC, critic: Step, rest: Step) -> step.Update:

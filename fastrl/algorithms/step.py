@@ -19,6 +19,7 @@ from fastrl.types import Clock, Key, Metrics, Params, State, Transition
 Gradients = Callable[[State, Transition, Key, Clock], tuple[dict[str, Params], Metrics]]
 Step = Callable[[State, Transition, Key, Clock], tuple[State, Metrics]]
 Update = Step  # with batches [U, B, ...]
+Foresee = Callable[[State, Transition, Key], Any]  # batches [U, B, ...] and a key each [U]
 Optimisers = Mapping[str, Any]  # an optax transformation, or `optimisers.Adam`, a group
 
 
@@ -144,16 +145,32 @@ def each(step: Step) -> Update:
             return step(state, batch, own, clock._replace(call=clock.call * count + number))
 
         xs = (batches, jax.random.split(key, count), jnp.arange(count, dtype=jnp.int32))
-        state, metrics = jax.lax.scan(one, state, xs)
-        return state, jax.tree.map(lambda x: x.mean(0), metrics)
+        return scanned(one, state, xs)
 
     return update
 
 
-def critics_then_rest(joint: Step, critic: Step, rest: Step) -> Update:
+def scanned(step: Callable[[State, Any], tuple[State, Metrics]], state: State, inputs: Any) -> tuple[State, Metrics]:
+    """`step(state, inputs[u])` for u = 0.. in turn, and the means of its metrics.
+
+    The metrics leave the scan as one array: on a card each of them would be a kernel of every step.
+    """
+    names: list[str] = []
+
+    def one(state: State, xs: Any) -> tuple[State, jax.Array]:
+        state, metrics = step(state, xs)
+        names[:] = sorted(metrics)
+        return state, jnp.stack([metrics[name] for name in names])
+
+    state, values = jax.lax.scan(one, state, inputs)
+    return state, dict(zip(names, values.mean(0)))
+
+
+def critics_then_rest(joint: Step, critic: Step, rest: Step, foresee: Foresee | None = None) -> Update:
     """At U = 1 the joint step; else U critic steps, then the rest once, on the union of the U minibatches.
 
-    WSRL, Algorithm 1, lines 9-13.
+    WSRL, Algorithm 1, lines 9-13. While the critics are stepped the rest stands still: `foresee` computes what their
+    steps need of it for all minibatches at once, and what it gives, [U, ...], takes the minibatches' place.
     """
 
     def update(state: State, batches: Transition, key: Key, clock: Clock) -> tuple[State, Metrics]:
@@ -161,17 +178,19 @@ def critics_then_rest(joint: Step, critic: Step, rest: Step) -> Update:
         if count == 1:
             return joint(state, jax.tree.map(lambda x: x[0], batches), key, clock)
         critic_key, rest_key = jax.random.split(key)
+        keys = jax.random.split(critic_key, count)
+        inputs = batches if foresee is None else foresee(state, batches, keys)
 
-        def one(state: State, xs: tuple[Transition, Key]) -> tuple[State, Metrics]:
+        def one(state: State, xs: tuple[Any, Key]) -> tuple[State, Metrics]:
             return critic(state, *xs, clock)
 
-        state, metrics = jax.lax.scan(one, state, (batches, jax.random.split(critic_key, count)))
+        state, metrics = scanned(one, state, (inputs, keys))
         state, others = rest(state, union(batches), rest_key, clock)
-        return state, jax.tree.map(lambda x: x.mean(0), metrics) | others
+        return state, metrics | others
 
     return update
 
 
-def union(batches: Transition) -> Transition:
+def union(batches: Any) -> Any:
     """Minibatches [U, B, ...] as one batch [U * B, ...]."""
     return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), batches)

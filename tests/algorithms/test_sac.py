@@ -69,7 +69,8 @@ def test_target(changes, started, ref, spec, make_batch):
     state = started(config)
     batch = make_batch(0, 12)
     want = numpy_target(ref, config, state, batch, jax.random.key(5))
-    target = lambda *args: sac.td_target(config, parts.networks(config, spec), *args)
+    net = parts.networks(config, spec)
+    target = lambda state, *args: sac.td_target(config, net, state, *sac.foreseen(config, net, state, *args))
     for piece in (None, 40):
         got = ref.run(target, state, batch, jax.random.key(5), piece=piece)
         np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-4)

@@ -32,7 +32,13 @@ def test_the_targets_action_is_perturbed_within_its_limits(changes, filled, ref,
         values.append(value)
     want = rows.reward + 0.99 * rows.mask * np.max(values, 0)
     for piece in (None, 4 * count):
-        got = ref.run(lambda *x: sac.td_target(config, net, *x), state, batch, jax.random.clone(key), piece=piece)
+        got = ref.run(
+            lambda s, *x: sac.td_target(config, net, s, *sac.foreseen(config, net, s, *x)),
+            state,
+            batch,
+            jax.random.clone(key),
+            piece=piece,
+        )
         np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5)
 
 
