@@ -3,7 +3,7 @@
 Per number: read parameter, gradient, two moments and target once, write four of them once.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -28,6 +28,16 @@ class Updated(NamedTuple):
     first: jax.Array
     second: jax.Array
     target: jax.Array
+
+
+def apart(grads: Any, scalars: Scalars) -> tuple[Any, Scalars]:
+    """The same numbers, so that XLA makes one kernel for all leaves of one shape.
+
+    The gradients are finished before any leaf is stepped, else each of a leaf's four results would repeat its
+    gradient's sum; and the scalars lie in one array, as XLA joins kernels that read a common array and no others.
+    """
+    grads, together = jax.lax.optimization_barrier((grads, jnp.stack(scalars)))
+    return grads, Scalars(*(together[place] for place in range(len(scalars))))
 
 
 def adam_polyak(

@@ -56,19 +56,24 @@ class Adam:
             factor = jnp.minimum(1.0, self.grad_clip / jnp.maximum(norm, 1e-12))
             grads = jax.tree.map(lambda g: g * factor, grads)
         count = state.count + 1
-        scalars = update.Scalars(
-            jnp.asarray(self.rate(state.count), jnp.float32),
-            1.0 - update.B1 ** count.astype(jnp.float32),
-            1.0 - update.B2 ** count.astype(jnp.float32),
-            jnp.asarray(self.weight_decay, jnp.float32),
-            jnp.asarray(0.0 if tau is None else tau, jnp.float32),
-        )
+        grads, scalars = update.apart(grads, scalars_of(self, state.count, count, tau))
         leaves, tree = jax.tree.flatten(params)
         others = (grads, state.first, state.second, params if target is None else target)
         columns = zip(leaves, *(jax.tree.leaves(other) for other in others))
         results = [update.adam_polyak(p, g, m, v, t, scalars, self.eps) for p, g, m, v, t in columns]
         new = update.Updated(*(jax.tree.unflatten(tree, list(x)) for x in zip(*results)))
         return new.param, AdamState(new.first, new.second, count), None if target is None else new.target
+
+
+def scalars_of(adam: Adam, before: jax.Array, count: jax.Array, tau: Any) -> update.Scalars:
+    """What step number `count`, of which `before` were taken, is about."""
+    return update.Scalars(
+        jnp.asarray(adam.rate(before), jnp.float32),
+        1.0 - update.B1 ** count.astype(jnp.float32),
+        1.0 - update.B2 ** count.astype(jnp.float32),
+        jnp.asarray(adam.weight_decay, jnp.float32),
+        jnp.asarray(0.0 if tau is None else tau, jnp.float32),
+    )
 
 
 def constant(rate: Any) -> Schedule:

@@ -32,7 +32,7 @@ def seeds(seed: int, count: int, first: int = 0) -> Key:
 def step(key: Key, part: int, step: jax.Array) -> tuple[Key, Key, Key]:
     """The three streams of one step of one seed: rollout, draw, update."""
     k = jax.random.fold_in(jax.random.fold_in(key, part), step)
-    rollout, draw, update = (jax.random.fold_in(k, stream) for stream in range(3))
+    rollout, draw, update = jax.vmap(jax.random.fold_in, (None, 0))(k, jnp.arange(3))
     return rollout, draw, update
 
 
