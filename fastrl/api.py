@@ -220,7 +220,7 @@ def play(
     requests.same_sizes(agent.spec, environment.spec)
     if tell is not None:
         tell(f"playing {environment.spec.name}: episodes {episodes}, seeds {agent.seeds}")
-    program = evaluation.program(environment, agent.algorithm, episodes, seeds.side_by_side("auto"))
+    program = evaluation.program(environment, agent.algorithm, episodes, seeds.block("auto"))
     result = jax.block_until_ready(
         jax.jit(program)(agent.state, streams.seeds(key, agent.seeds), jnp.int32(0), jnp.int32(0))
     )

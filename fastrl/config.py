@@ -143,6 +143,11 @@ class RunOptions:
     map_seeds: Literal["auto", "vmap", "sequential"] = option(
         "auto", "seeds side by side (accelerators) or one after the other inside the program (CPU)"
     )
+    exact_seeds: bool = option(
+        False,
+        "where seeds go side by side, they do so in blocks of eight, filled up where some are missing: each has the "
+        "same bits alone and beside others on one kind of device; one after the other they always have",
+    )
     devices: str | None = option(
         None, "devices that share the seeds: a number, or all; none is one, and all where several processes run as one"
     )

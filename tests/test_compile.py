@@ -222,10 +222,9 @@ def test_what_cannot_be_is_one_line(capsys, words, match):
     refused(capsys, words, match)
 
 
-def test_the_suite_does_not_run_it():
-    assert "compile" not in suite.PARTS
-    with pytest.raises(UserError, match="comes first"):
-        suite.run("compile", 1)
+def test_the_suite_counts_for_the_targets_whose_compilers_are_there(monkeypatch):
+    monkeypatch.setattr(command, "missing", lambda extra: [] if extra == "tpu" else ["libcuda"])
+    assert suite.chosen(["compile"]) == [["programs", "here"], ["programs", "v5e:2x4"]]
 
 
 class Stopped(Exception):
@@ -240,13 +239,13 @@ def test_the_target_decides_and_not_this_processor(monkeypatch, target, backend)
 
         def lower(self, lowering_platforms):
             (platform,) = lowering_platforms
-            raise Stopped(self.made.side_by_side, jax.default_backend(), rows.most(1), self.made.capacity, platform)
+            raise Stopped(self.made.block, jax.default_backend(), rows.most(1), self.made.capacity, platform)
 
     monkeypatch.setattr(ahead, "describe", lambda target: jax.devices()[:1])
     monkeypatch.setattr(ahead, "traced", lambda made: (Program(made), None))
     with pytest.raises(Stopped) as stopped:
         ahead.measure(target, "probe-constant", "sac", 3)
-    assert stopped.value.args == (True, backend, None, 200_000, "cuda" if target == "h100" else "tpu")
+    assert stopped.value.args == (None, backend, None, 200_000, "cuda" if target == "h100" else "tpu")
     assert jax.default_backend() == "cpu" and rows.most(1) == rows.CPU_ROWS
 
 

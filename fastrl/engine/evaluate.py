@@ -13,6 +13,7 @@ import numpy as np
 
 from fastrl.engine import health, streams
 from fastrl.engine.playing import begun, player_of
+from fastrl.engine.seeds import mapped
 from fastrl.envs.wrappers import Rescale
 from fastrl.types import Algorithm, Environment, Key, Spec, State
 
@@ -75,18 +76,17 @@ def episodes(
 
 
 def program(
-    env: Environment, algorithm: Algorithm, count: int, side_by_side: bool, explore: bool = False
+    env: Environment, algorithm: Algorithm, count: int, block: int | None, explore: bool = False
 ) -> Callable[[State, Key, jax.Array, jax.Array], Episodes]:
     """`(agents [S], seed keys [S], part, step) -> Episodes [S, count]`, on the stream of that step of a part."""
     rescaled = Rescale(env)
 
-    def one(agent: State, key: Key, part: jax.Array, step: jax.Array) -> Episodes:
-        return episodes(rescaled, algorithm, agent, streams.evaluation(key, part, step), count, explore)
-
     def run(agents: State, keys: Key, part: jax.Array, step: jax.Array) -> Episodes:
-        if side_by_side:
-            return jax.vmap(one, (0, 0, None, None))(agents, keys, part, step)
-        return jax.lax.map(lambda both: one(both[0], both[1], part, step), (agents, keys))
+        def one(both: tuple[State, Key]) -> Episodes:
+            agent, key = both
+            return episodes(rescaled, algorithm, agent, streams.evaluation(key, part, step), count, explore)
+
+        return mapped(one, block)((agents, keys))
 
     return run
 

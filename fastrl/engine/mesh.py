@@ -42,6 +42,7 @@ class Mesh:
     devices: Sequence[Any]
     per_seed: int = 1
     width: int = 0
+    block: int = 1  # seeds of a device come in blocks of so many
 
     @functools.cached_property
     def grid(self) -> Grid:
@@ -52,7 +53,7 @@ class Mesh:
     @property
     def rows(self) -> int:
         """Rows of the seed axis on the devices: the seeds, and those that are computed twice."""
-        across = len(self.devices) // self.per_seed
+        across = len(self.devices) // self.per_seed * self.block
         return -(-self.seeds // across) * across
 
     def jit(self, function: Callable[..., Any], inputs: Any, outputs: Any, donate: Sequence[int] = ()) -> Any:
@@ -121,7 +122,7 @@ def _mover(place: Any, donate: tuple[int, ...] = ()) -> Callable[[Any], Any]:
     return jax.jit(lambda leaves: leaves, out_shardings=place, donate_argnums=donate)
 
 
-def chosen(asked: str | None, seeds: int, per_seed: int = 1, width: int = 0) -> Mesh:
+def chosen(asked: str | None, seeds: int, per_seed: int = 1, width: int = 0, block: int = 1) -> Mesh:
     """The devices for so many seeds: a number, all, or by default one, and all where several processes have some."""
     there, several = jax.devices(), jax.process_count() > 1
     if asked is None:
@@ -134,7 +135,7 @@ def chosen(asked: str | None, seeds: int, per_seed: int = 1, width: int = 0) -> 
         raise UserError(f"--devices {count}: jax finds {len(there)} ({there[0].device_kind}); ask for fewer{more}")
     if count % per_seed:
         raise UserError(f"--devices {count} do not divide by --devices-per-seed {per_seed}; give a multiple")
-    return Mesh(seeds, tuple(there[:count]), per_seed, width)
+    return Mesh(seeds, tuple(there[:count]), per_seed, width, block)
 
 
 def _counted(asked: str) -> int:

@@ -37,7 +37,7 @@ class Plan:
     eval_sampled: bool  # whether the policy's samples are played too
     chunk: int
     checkpoint_minutes: float
-    side_by_side: bool
+    block: int | None  # seeds side by side, block after block; None: all of them
     freeze: bool  # a seed whose numbers stop being finite, instead of ending the run
     start: State | None  # agents [S] to start from
     mesh: Mesh  # the devices

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 
 from fastrl.engine import streams
 from fastrl.engine.plan import Plan
+from fastrl.engine.seeds import mapped
 from fastrl.networks.distributions import Delta, kl
 from fastrl.replay import ring as rings
 from fastrl.types import Key, Metrics, State, Transition, Views
@@ -57,8 +58,7 @@ def program(plan: Plan, number: int) -> Program | None:
             batches["offline"] = jax.vmap(lambda key: rings.take(data, key, ROWS))(held)
         if ring is not None:
             batches["online"] = rings.sample(ring, fresh, ROWS)
-        seeds = (agents, before, batches, own)
-        return jax.vmap(one)(seeds) if plan.side_by_side else jax.lax.map(one, seeds)
+        return mapped(one, plan.block)((agents, before, batches, own))
 
     return run
 

@@ -179,7 +179,7 @@ class Driver:
         if alike not in self.players:
             self.players[alike] = [
                 self.mesh.jit(
-                    evaluate.program(plan.env, algorithm, plan.eval_episodes, plan.side_by_side, explore),
+                    evaluate.program(plan.env, algorithm, plan.eval_episodes, plan.block, explore),
                     (SEED, SEED, SHARED, SHARED),
                     SEED,
                 )

@@ -44,7 +44,8 @@ class Block(NamedTuple):
 
 def program_of(plan: Plan, number: int) -> Program:
     """Phase `number` of a plan."""
-    return Program(plan.phases[number], plan.task, *plan.part(number), plan.seeds > 1, plan.mesh.per_seed > 1)
+    undo = plan.seeds > 1 or (plan.block or 1) > 1  # in a block a seed alone has others beside it
+    return Program(plan.phases[number], plan.task, *plan.part(number), undo, plan.mesh.per_seed > 1)
 
 
 def learn(program: Program, agent: State, numbers: Metrics, rows: jax.Array, key: Key, time: jax.Array) -> tuple:  # type: ignore[type-arg]
@@ -226,24 +227,25 @@ def chunk(plan: Plan, number: int, length: int, log_every: int) -> Callable[[Car
             totals = {name: after.totals[:, place] for place, name in enumerate(sorted(block.totals))}
             return after._replace(seeds=dataclasses.replace(after.seeds, totals=totals))
 
-        if plan.side_by_side:
+        if plan.block is None:
             step, block, ring, _ = scan(carry.keys, jnp.int32(0), carry.seeds, carry.ring)
             return Carry(step, carry.keys, ring, block, carry.before)
 
         def one(i: jax.Array, block: SeedState, shared: tuple) -> tuple[SeedState, tuple]:  # type: ignore[type-arg]
             _, ring = shared
-            if ring is not None:  # every seed starts where the chunk started
+            if ring is not None:  # every block starts where the chunk started
                 assert carry.ring is not None
                 ring = dataclasses.replace(ring, pointer=carry.ring.pointer, size=carry.ring.size)
-            keys = jax.lax.dynamic_slice_in_dim(several, i, 1)
+            keys = jax.lax.dynamic_slice_in_dim(several, i, size)
             step, block, ring, _ = scan(keys, i, block, ring)
             return block, (step, ring)
 
-        count = carry.keys.shape[0]
+        size = plan.block
+        blocks = carry.keys.shape[0] // size
         twice = [jax.random.clone(carry.keys) for _ in range(2)]  # a lone key XLA would take out of the loop, and then
         several = jnp.concatenate(twice)  # round otherwise
         zero = jnp.minimum(carry.step, 0)
-        block, (step, ring) = seeds.one_after_another(one, carry.seeds, (carry.step, carry.ring), count, zero)
+        block, (step, ring) = seeds.one_after_another(one, carry.seeds, (carry.step, carry.ring), blocks, zero, size)
         return Carry(step, carry.keys, ring, block, carry.before)
 
     return run

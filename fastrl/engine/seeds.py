@@ -1,8 +1,10 @@
-"""Two ways through the seed axis: side by side, or one seed after the other.
+"""Ways through the seed axis: all seeds side by side, one after the other, or block after block.
 
 Side by side (`vmap`) fills an accelerator. On a CPU it is slower than one seed after the other, and a stacked scan
 would copy the ring, so the sequential way is a loop *inside* the program whose body works on one seed at a time and
-writes into the one shared ring. Both ways see the same arrays, with the seed axis in front.
+writes into the one shared ring. Side by side a seed's bits depend on how many there are, as a device multiplies
+batches of other sizes otherwise; in blocks of one size, filled up where seeds are missing, they do not. All ways see
+the same arrays, with the seed axis in front.
 """
 
 from collections.abc import Callable
@@ -11,9 +13,29 @@ from typing import Any
 import jax
 
 
-def side_by_side(mode: str) -> bool:
-    """Whether seeds are vmapped: asked for, or not on a CPU."""
-    return mode == "vmap" or (mode == "auto" and jax.default_backend() != "cpu")
+EXACT = 8
+"""Seeds of a block where their bits must not depend on how many there are."""
+
+
+def block(mode: str, exact: bool = False) -> int | None:
+    """How many seeds go side by side: all (None) where asked for or not on a CPU, `EXACT`, or one."""
+    if mode == "vmap" or (mode == "auto" and jax.default_backend() != "cpu"):
+        return EXACT if exact else None
+    return 1
+
+
+def mapped(function: Callable[[Any], Any], block: int | None) -> Callable[[Any], Any]:
+    """`function` of one seed over leaves [S, ...], in blocks of that size, by which S divides."""
+    if block is None:
+        return jax.vmap(function)
+    if block == 1:
+        return lambda leaves: jax.lax.map(function, leaves)
+
+    def run(leaves: Any) -> Any:
+        blocks = jax.tree.map(lambda x: x.reshape(-1, block, *x.shape[1:]), leaves)
+        return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), jax.lax.map(jax.vmap(function), blocks))
+
+    return run
 
 
 def per_seed(function: Callable[..., Any], n: int) -> Callable[..., Any]:
@@ -28,20 +50,26 @@ def per_seed(function: Callable[..., Any], n: int) -> Callable[..., Any]:
 
 
 def one_after_another(
-    body: Callable[[jax.Array, Any, Any], tuple[Any, Any]], stacked: Any, shared: Any, seeds: int, zero: jax.Array
+    body: Callable[[jax.Array, Any, Any], tuple[Any, Any]],
+    stacked: Any,
+    shared: Any,
+    blocks: int,
+    zero: jax.Array,
+    size: int = 1,
 ) -> tuple[Any, Any]:
-    """`body(i, block, shared) -> (block, shared)` for seed i = 0.. with block the slice [i:i+1] of `stacked`.
+    """`body(i, block, shared) -> (block, shared)` with block the seeds [i:i+size] of `stacked`, i = 0, size, ...
 
-    `shared` is handed on from seed to seed without a copy (the ring); `stacked` is put back slice by slice. XLA does
-    not know that `zero` is 0, so that it keeps the loop where there is one seed: dissolved into what surrounds it, it
+    `shared` is handed on from block to block without a copy (the ring); `stacked` is put back slice by slice. XLA does
+    not know that `zero` is 0, so that it keeps the loop where there is one block: dissolved into what surrounds it, it
     would round otherwise, and a seed alone has the bits that it has among others.
     """
 
-    def step(i: jax.Array, both: tuple[Any, Any]) -> tuple[Any, Any]:
+    def step(number: jax.Array, both: tuple[Any, Any]) -> tuple[Any, Any]:
         stacked, shared = both
-        block = jax.tree.map(lambda x: jax.lax.dynamic_index_in_dim(x, i, keepdims=True), stacked)
+        i = number * size
+        block = jax.tree.map(lambda x: jax.lax.dynamic_slice_in_dim(x, i, size), stacked)
         block, shared = body(i, block, shared)
-        stacked = jax.tree.map(lambda x, b: jax.lax.dynamic_update_index_in_dim(x, b[0], i, 0), stacked, block)
+        stacked = jax.tree.map(lambda x, b: jax.lax.dynamic_update_slice_in_dim(x, b, i, 0), stacked, block)
         return stacked, shared
 
-    return jax.lax.fori_loop(zero, zero + seeds, step, (stacked, shared))
+    return jax.lax.fori_loop(zero, zero + blocks, step, (stacked, shared))

@@ -56,6 +56,6 @@ def identity(request: Request, plan: Plan) -> dict[str, Any]:
         "reward_scale": task.reward_scale,
         "reward_bias": task.reward_bias,
         "start": None if plan.start is None else digests.total(plan.start),
-        "side_by_side": plan.side_by_side,
+        "side_by_side": plan.block is None if plan.block in (None, 1) else plan.block,
         "phases": phases,
     }

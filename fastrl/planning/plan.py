@@ -211,6 +211,7 @@ def _plan(
     capacity = options.capacity or min(RING, online + prefilled)
     _check_capacity(capacity, prefilled, phases, spec, options)
     points = _points(sweep, phases, builder.overrides)
+    block = seeds.block(options.map_seeds, options.exact_seeds)
     return Plan(
         phases=tuple(phase for phase in phases if phase.steps > 0),
         task=_task(builder, phases, env),
@@ -226,12 +227,12 @@ def _plan(
         eval_sampled=options.eval_sampled,
         chunk=options.chunk,
         checkpoint_minutes=options.checkpoint_minutes,
-        side_by_side=seeds.side_by_side(options.map_seeds),
+        block=block,
         freeze=options.on_nan == "freeze" or (options.on_nan is None and options.seeds * len(points) > 1),
         start=start.for_seeds(options.seeds, len(points), options.first_seed) if start else None,
         first_seed=options.first_seed,
         hang_minutes=options.hang_minutes,
-        mesh=_mesh(options, spec, options.seeds * len(points)),
+        mesh=_mesh(options, spec, options.seeds * len(points), block or 1),
         points=tuple(points),
     )
 
@@ -249,9 +250,9 @@ def _task(builder: Builder, phases: list[Phase], env: Environment | None) -> Tas
     )
 
 
-def _mesh(options: RunOptions, spec: Spec, seeds: int) -> meshes.Mesh:
+def _mesh(options: RunOptions, spec: Spec, seeds: int, block: int) -> meshes.Mesh:
     width = rings.width(spec.obs_size, spec.action_size)
-    mesh = meshes.chosen(options.devices, seeds, options.devices_per_seed, width)
+    mesh = meshes.chosen(options.devices, seeds, options.devices_per_seed, width, block)
     if spec.backend == host.BACKEND and len(mesh.devices) > 1:
         raise UserError(f"--env {spec.name} is stepped on the host, by one process for one device; leave --devices out")
     return mesh

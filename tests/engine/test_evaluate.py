@@ -84,8 +84,8 @@ def test_an_algorithm_that_remembers_its_episode_is_played_with_its_memory():
 
     player = Player(lambda agent: jnp.zeros(()), play, lambda memory, reward: memory + reward)
     algorithm = CONSTANT._replace(player=player)
-    for side_by_side in (False, True):
-        program = jax.jit(evaluate.program(TimeLimit(Lottery(), 3), algorithm, 20, side_by_side))
+    for block in (1, None):
+        program = jax.jit(evaluate.program(TimeLimit(Lottery(), 3), algorithm, 20, block))
         result = program(jnp.array([0.0, 0.0]), streams.seeds(0, 2), jnp.int32(0), jnp.int32(0))
         assert set(np.unique(result.length)) == {1, 2, 3}
         np.testing.assert_allclose(result.episode_return, np.array([0, 4, 9, 15.25])[np.asarray(result.length)])

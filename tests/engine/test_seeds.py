@@ -31,8 +31,16 @@ def test_a_job_may_have_the_later_seeds(plan_of):
 
 
 def test_the_modes():
-    assert seeds.side_by_side("vmap") and not seeds.side_by_side("sequential")
-    assert seeds.side_by_side("auto") == (jax.default_backend() != "cpu")
+    assert seeds.block("vmap") is None and seeds.block("sequential") == 1
+    assert seeds.block("auto") == (1 if jax.default_backend() == "cpu" else None)
+    assert seeds.block("vmap", exact=True) == seeds.EXACT and seeds.block("sequential", exact=True) == 1
+
+
+@pytest.mark.parametrize("block", [None, 1, 3])
+def test_mapped_is_the_function_of_each_seed(block):
+    x = {"a": jnp.arange(12.0).reshape(6, 2), "b": jnp.arange(6.0)}
+    got = seeds.mapped(lambda one: one["a"].sum() * one["b"], block)(x)
+    np.testing.assert_array_equal(got, np.arange(12.0).reshape(6, 2).sum(1) * np.arange(6.0))
 
 
 def test_per_seed_is_the_function_of_each_seed():
@@ -44,18 +52,20 @@ def test_per_seed_is_the_function_of_each_seed():
         np.testing.assert_array_equal(result["x"], x[:n])
 
 
-@pytest.mark.parametrize("count", [1, 3])
-def test_one_after_another_hands_the_shared_part_on(count):
+@pytest.mark.parametrize(("count", "size"), [(1, 1), (3, 1), (6, 2)])
+def test_one_after_another_hands_the_shared_part_on(count, size):
     def body(i, block, shared):
-        assert block.shape == (1, 2)
+        assert block.shape == (size, 2)
         return block * 10 + i, shared * 2 + i
 
     stacked, shared = seeds.one_after_another(
-        body, jnp.arange(2.0 * count).reshape(count, 2), jnp.int32(1), count, jnp.int32(0)
+        body, jnp.arange(2.0 * count).reshape(count, 2), jnp.int32(1), count // size, jnp.int32(0), size
     )
-    np.testing.assert_array_equal(stacked, (jnp.arange(2.0 * count) * 10).reshape(count, 2) + np.arange(count)[:, None])
+    first = np.arange(0, count, size)
+    added = np.repeat(first, size)[:, None]
+    np.testing.assert_array_equal(stacked, (jnp.arange(2.0 * count) * 10).reshape(count, 2) + added)
     expected = 1
-    for i in range(count):
+    for i in first:
         expected = expected * 2 + i
     assert int(shared) == expected
 
@@ -90,7 +100,7 @@ def test_side_by_side_changes_rounding_only(four, plan_of, execute):
     """The checker of keys is off: JAX 0.10 takes a key that one branch of a vmapped `cond` reads for read twice."""
     rows, agent, _ = four
     plan = plan_of("sac", "probe-action", seeds=4, map_seeds="vmap")
-    assert plan.side_by_side
+    assert plan.block is None
     with jax.debug_key_reuse(False):
         other_rows, other_agent, _ = finished(plan, execute)
     np.testing.assert_array_equal(rows[:, :20, 0], other_rows[:, :20, 0])
@@ -98,3 +108,20 @@ def test_side_by_side_changes_rounding_only(four, plan_of, execute):
     for ours, theirs in zip(jax.tree.leaves(agent), jax.tree.leaves(other_agent), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=2e-3, atol=2e-4)
     assert dataclasses.fields(agent) == dataclasses.fields(other_agent)
+
+
+def test_in_blocks_a_seed_has_the_same_bits_alone_and_beside_others(plan_of, execute):
+    """As on an accelerator: side by side, eight at a time, of which the missing ones are thrown away."""
+    found = []
+    for count in (1, 3, 10):
+        plan = plan_of("sac", "probe-action", seeds=count, map_seeds="vmap", exact_seeds=True)
+        assert plan.block == 8 and plan.mesh.rows == (16 if count > 8 else 8)
+        with jax.debug_key_reuse(False):
+            found.append(finished(plan, execute))
+    rows, agents, logs = found[-1]
+    for count, (fewer, agent, log) in zip((1, 3), found, strict=False):
+        np.testing.assert_array_equal(fewer[:count], rows[:count])
+        for ours, theirs in zip(jax.tree.leaves(agent), jax.tree.leaves(agents), strict=True):
+            np.testing.assert_array_equal(ours[:count], theirs[:count])
+        for row, more in zip(log, logs, strict=True):
+            assert row == {name: value[:count] if isinstance(value, list) else value for name, value in more.items()}
