@@ -8,8 +8,9 @@ import dataclasses
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from fastrl.envs.constraints import solve_positive
+from fastrl.envs.constraints import Dense, solve_positive
 
 LEGS = 4
 
@@ -51,6 +52,16 @@ class Arrow:
         hip, ankle = hip - jnp.sum(first * root[None], 1), ankle - jnp.sum(second * root[None], 1)
         joints = jnp.stack([(c * hip - b * ankle) * scale, (a * ankle - b * hip) * scale], 1)
         return jnp.concatenate([root, joints.ravel()])
+
+    def dense(self) -> Dense:
+        """The same as whole matrices [14, 14] and [4 R, 14]: a leg has zeros in the others' columns."""
+        here = np.eye(LEGS, dtype=bool)[:, None, :, None]
+        spread = lambda own: jnp.where(here, own[:, :, None], 0.0).reshape(-1, 2 * LEGS)  # from [4, N, 2]
+        side = self.legs[:, :6, 6:].swapaxes(0, 1).reshape(6, -1)
+        root = self.torso + jnp.sum(self.legs[:, :6, :6], 0)
+        inertia = jnp.block([[root, side], [side.T, spread(self.legs[:, 6:, 6:])]])
+        jacobian = jnp.concatenate([self.jacobian[..., :6].reshape(-1, 6), spread(self.jacobian[..., 6:])], 1)
+        return Dense(inertia, jacobian)
 
 
 def summed(legs: jax.Array) -> jax.Array:

@@ -16,12 +16,8 @@ import mujoco
 import numpy as np
 from jax import lax
 
-NEWTON_ROUNDS = 16
-"""Play needs 1 to 5, robots that are set into the ground up to 9: after each the active rows are known better."""
-
-LENGTHS = 2.0 ** np.arange(-5, 3)
-"""Step lengths that the line search looks at. Exact search in its place changes the mean number of rounds by 0.03."""
-
+from fastrl.kernels import newton as kernel
+from fastrl.kernels.newton import LENGTHS, ROUNDS
 
 State = tuple[jax.Array, jax.Array, jax.Array, jax.Array, jax.Array]
 """Of the solver: acceleration, residual of each row, which are active, rounds so far, whether those were right."""
@@ -122,8 +118,11 @@ def solve(
     """(acceleration [V], each row's force [R]) by Newton's method with a line search, from `start` [V].
 
     `force` [V], `weight` and `reference` [R]. With the right rows active a whole step ends at the minimum: the loop
-    stops where those that the step was computed with are those at its end.
+    stops where those that the step was computed with are those at its end. On an accelerator a dense system in float32
+    is one kernel.
     """
+    if isinstance(system, Dense) and kernel.wanted(force.dtype):
+        return kernel.newton(system.inertia, system.jacobian, force, weight, reference, start)
 
     def newton(state: State) -> State:
         acceleration, residual, active, rounds, _ = state
@@ -139,7 +138,7 @@ def solve(
         return acceleration, residual, residual < 0, rounds + 1, settled
 
     def going(state: State) -> jax.Array:
-        return ~state[4] & (state[3] < NEWTON_ROUNDS)
+        return ~state[4] & (state[3] < ROUNDS)
 
     residual = system.along(start) - reference
     begin = (start, residual, residual < 0, jnp.int32(0), jnp.bool_(False))
@@ -173,17 +172,4 @@ def solve_positive(matrix: jax.Array, right: jax.Array) -> jax.Array:
     A library's call for each of many small systems costs more than their arithmetic, and stands between kernels that
     a compiler could join.
     """
-    size = len(right)
-    lower: list[list[jax.Array]] = [[] for _ in range(size)]
-    inverse: list[jax.Array] = []
-    for j in range(size):
-        inverse.append(lax.rsqrt(matrix[j, j] - sum(x * x for x in lower[j])))
-        for i in range(j + 1, size):
-            lower[i].append((matrix[i, j] - sum(a * b for a, b in zip(lower[i], lower[j]))) * inverse[j])
-    y: list[jax.Array] = []
-    for i in range(size):
-        y.append((right[i] - sum(a * b for a, b in zip(lower[i], y))) * inverse[i])
-    x = y
-    for i in reversed(range(size)):
-        x[i] = (y[i] - sum(lower[k][i] * x[k] for k in range(i + 1, size))) * inverse[i]
-    return jnp.stack(x)
+    return jnp.stack(kernel.substituted(matrix, right))

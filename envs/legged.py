@@ -18,6 +18,7 @@ from fastrl.envs.constraints import Softness, leaning_weight, solve
 from fastrl.envs.simulator import Physics, Simulator
 from fastrl.envs.vectors import apply, axes_of, cross, dot, inertia_of, matrix_of, moment_of, product, turned, turning
 from fastrl.envs.walls import KEPT, Walls
+from fastrl.kernels.newton import wanted
 
 FLOOR = np.array([0, 0, 1, 1, 2, 2, 3])
 WALLS = np.repeat([0, 1, 2, 3], KEPT)
@@ -126,7 +127,8 @@ class Legged(Simulator):
         jacobian, depth = self._rows(frames, state.qpos)
         system = Arrow(cast(self.torso_inertia), legs, jacobian)
         weight, reference = self.softness.reference(depth, system.along(qvel))
-        acceleration, forces = solve(system, force, weight, reference, own(state.warmstart))
+        whole = system.dense() if wanted(force.dtype) else system
+        acceleration, forces = solve(whole, force, weight, reference, own(state.warmstart))
         world = jnp.concatenate([apply(frames.turn, acceleration[:3]), acceleration[3:]])
         return world, system, force, forces
 

@@ -12,7 +12,8 @@ ROOT = Path(__file__).parents[1]
 SETUPTOOLS: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
 LAYERS: tuple[set[str], ...] = (
     {"errors", "types", "config", "methods", "presets", "words", "startup", "plugins"},
-    {"kernels", "envs"},
+    {"kernels"},
+    {"envs"},
     {"networks", "data", "runs"},
     {"replay"},
     {"algorithms"},
