@@ -28,6 +28,7 @@ from fastrl.envs import antmaze, make
 
 Rows = dict[str, np.ndarray]
 LOCOMOTION = {"halfcheetah": "HalfCheetah", "hopper": "Hopper", "walker2d": "Walker2d", "ant": "Ant"}
+FORCED = ("qpos", "qvel", "warm", "torso", "action")
 UPSTREAM = {"umaze": "UMaze", "medium": "Medium", "large": "Large"}
 
 
@@ -145,24 +146,33 @@ def forced(state: Any, warm: jax.Array, torso: jax.Array) -> Any:
     return dataclasses.replace(state, env=inner)
 
 
-@functools.cache
-def stepper(name: str, x64: bool, version: str | None) -> Any:
-    """Our step from each row (qpos, qvel, warm start, torso, action), compiled once."""
-    options: dict[str, Any] = {"version": version} if version else {}
-    env: Any = make(name, **options)
+def one_step(env: Any) -> Any:
+    """Our step from a row: qpos, qvel, C's warm start, its torso and the action."""
 
     def one(qpos: jax.Array, qvel: jax.Array, warm: jax.Array, torso: jax.Array, action: jax.Array) -> Any:
         state, _ = env.from_physics(qpos, qvel)
         return env.step(jax.random.key(0), forced(state, warm, torso), action)[1]
 
+    return one
+
+
+@functools.cache
+def stepper(name: str, x64: bool, version: str | None) -> Any:
+    """Our step from each row, compiled once."""
+    options: dict[str, Any] = {"version": version} if version else {}
+    one = one_step(make(name, **options))
     return jax.jit(lambda *rows: jax.lax.map(lambda row: one(*row), rows))
 
 
 def errors(name: str, rows: Rows, x64: bool, version: str | None = None) -> tuple[np.ndarray, np.ndarray, int]:
     """Each row's worst observation error [M], reward error [M], and differing terminations."""
     with jax.enable_x64(x64):
-        arrays = [jnp.asarray(rows[k], float) for k in ("qpos", "qvel", "warm", "torso", "action")]
-        out = jax.tree.map(np.array, stepper(name, x64, version)(*arrays))
+        return apart(stepper(name, x64, version), rows)
+
+
+def apart(step: Any, rows: Rows) -> tuple[np.ndarray, np.ndarray, int]:
+    """How far the steps of all rows are from C's, as `errors` returns it."""
+    out = jax.tree.map(np.array, step(*(jnp.asarray(rows[k], float) for k in FORCED)))
     obs = np.abs(out.obs - rows["obs"]).max(1)
     return obs, np.abs(out.reward - rows["reward"]), int((out.terminated != rows["terminated"]).sum())
 

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from fastrl.envs.legged import Legged
-from fastrl.envs.locomotion import Backend, Version, backend_of, checked
+from fastrl.envs.locomotion import Backend, Version, backend_of, checked, general
 from fastrl.envs.models import gymnasium_model
 from fastrl.envs.simulator import Physics
 from fastrl.types import Key, Spec, Step
@@ -49,16 +49,14 @@ def ant(version: Version = "v5", backend: Backend = "native") -> "Ant":
     )
     if backend == "native":
         return Ant(Legged(model, FRAME_SKIP), spec, forces)
-    from fastrl.envs import mjx  # takes a while to import
-
-    return Ant(mjx.Simulator(model, FRAME_SKIP, CONTACT_CAP), spec, forces)
+    return Ant(general(backend, model, FRAME_SKIP, CONTACT_CAP, forces), spec, forces)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Ant:
     """A four-legged robot rewarded for velocity along x."""
 
-    simulator: Any  # a `Legged` or MJX's, which both have contact forces
+    simulator: Any  # a `Legged` or one of MJX's, which all have contact forces
     spec: Spec
     forces: bool  # observed and paid for (v5)
 

@@ -5,10 +5,11 @@ The robots are in `fastrl.envs.planar`, the time limit in `fastrl.envs.wrappers`
 
 import dataclasses
 import math
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import jax
 import jax.numpy as jnp
+import mujoco
 
 from fastrl.envs.models import gymnasium_model
 from fastrl.envs.planar import Planar
@@ -17,7 +18,7 @@ from fastrl.errors import unknown
 from fastrl.types import Key, Spec, Step
 
 Version = Literal["v4", "v5"]
-Backend = Literal["native", "mjx"]
+Backend = Literal["native", "mjx", "warp"]
 _ANY = (-math.inf, math.inf)
 
 
@@ -112,6 +113,17 @@ def backend_of(backend: str) -> str:
     return "jax" if backend == "native" else backend
 
 
+def general(backend: str, model: mujoco.MjModel, frame_skip: int, contacts: int, forces: bool = False) -> Any:
+    """A simulator of any model: MJX's own with `contacts` slots, or its Warp implementation (with contact `forces`)."""
+    if backend == "warp":
+        from fastrl.envs import warp
+
+        return warp.on_gpu(model, frame_skip, forces)
+    from fastrl.envs import mjx  # takes a while to import
+
+    return mjx.Simulator(model, frame_skip, contacts)
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Locomotion:
     """A planar robot rewarded for forward velocity."""
@@ -122,7 +134,7 @@ class Locomotion:
 
     @classmethod
     def of(cls, task: Task, backend: str) -> "Locomotion":
-        """Loads the task's model for a simulator: the robot written out, or MJX's general one."""
+        """Loads the task's model for a simulator: the robot written out, or one of MJX's general ones."""
         model = gymnasium_model(task.file, task.contact_cap)
         low, high = model.actuator_ctrlrange.T
         spec = Spec(
@@ -137,9 +149,7 @@ class Locomotion:
         )
         if backend == "native":
             return cls(task, Planar(model, task.frame_skip), spec)
-        from fastrl.envs import mjx  # takes a while to import
-
-        return cls(task, mjx.Simulator(model, task.frame_skip, task.contacts), spec)
+        return cls(task, general(backend, model, task.frame_skip, task.contacts), spec)
 
     def reset(self, key: Key) -> tuple[Physics, jax.Array]:
         """The rest position with uniform noise on qpos, uniform or normal noise on qvel."""
