@@ -1,16 +1,16 @@
-"""fastrl bench environments: environment steps per CPU-second, ours beside C and beside MJX with the untouched model.
+"""fastrl bench env: environment steps per CPU-second, ours beside C and beside MJX with the untouched model.
 
-`python benchmarks/environments.py NAME` prints one JSON line: `ours_B` with B copies in one compiled scan and random
-actions, `stock_64` MJX on Gymnasium's own file (its solver's limits, every contact slot), `over_stock_64` their ratio,
-`gymnasium` one environment of C in a Python loop, `rollout` C's own batched loop (`mujoco.rollout`, one thread), and
-`compile_B` in CPU-seconds. CPU-seconds count all threads, so a busy machine changes them little.
+`python benchmarks/environments.py NAME` prints one JSON line. Its figures begin with `ours_B`: B copies in one compiled
+scan and random actions; `stock_64`: MJX on Gymnasium's own file (its solver's limits, every contact slot), and
+`over_stock_64` how many times as fast ours is; `gymnasium`: one environment of C in a Python loop; `rollout`: C's own
+batched loop (`mujoco.rollout`, one thread). CPU-seconds count all threads, so a busy machine changes them little.
 """
 
 import argparse
 import importlib.resources
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from fastrl import startup
@@ -25,6 +25,8 @@ import mujoco
 import numpy as np
 from mujoco import rollout
 
+from fastrl.benchmarks import schema
+from fastrl.benchmarks.ceilings import Ceilings
 from fastrl.envs import Vector, make
 from fastrl.envs.mjx import mjx  # imported there without its noise
 
@@ -132,23 +134,55 @@ def in_c(name: str) -> tuple[float, float, int]:
     return rate(loop, None, len(actions)), rate(batched, None, 512 * 5), frame_skip
 
 
-def measure(name: str) -> dict[str, Any]:
-    """The benchmark's line."""
-    line: dict[str, Any] = {"benchmark": "environments", "workload": name}
-    for copies in COPIES:
-        speed, seconds = ours(name, copies)
-        line |= {f"ours_{copies}": round(speed), f"compile_{copies}": round(seconds, 1)}
+def measure(name: str, counts: Sequence[int] = COPIES) -> dict[str, Any]:
+    """The benchmark's line, for so many copies each."""
+    ceilings = Ceilings()
+    fields: dict[str, Any] = {}
+    for copies in counts:
+        ceilings.round()
+        speed, took = ours(name, copies)
+        fields |= {
+            f"ours_{copies}_steps_per_cpu_second": round(speed),
+            f"ours_{copies}_compile_cpu_seconds": round(took, 1),
+        }
+    ceilings.round()
+    most, (gflop, moved) = ceilings.found(), work(name, counts[-1])
+    fields["gflops"] = float(f"{gflop * speed:.3g}")
     if name in IDS:
-        line["gymnasium"], line["rollout"], frame_skip = in_c(name)
-        line |= {key: round(line[key]) for key in ("gymnasium", "rollout")}
-        speed, seconds = stock(name, 64, frame_skip)
-        line |= {"stock_64": round(speed), "compile_stock_64": round(seconds, 1)}
-        line["over_stock_64"] = round(line["ours_64"] / speed, 2)
-    return {**line, "device": jax.devices()[0].device_kind, "jax": jax.__version__}
+        c, batched, frame_skip = in_c(name)
+        fields |= {"gymnasium_steps_per_cpu_second": round(c), "rollout_steps_per_cpu_second": round(batched)}
+    if name in IDS and 64 in counts:
+        speed, took = stock(name, 64, frame_skip)
+        fields |= {"stock_64_steps_per_cpu_second": round(speed), "stock_64_compile_cpu_seconds": round(took, 1)}
+        fields["over_stock_64_times"] = round(fields["ours_64_steps_per_cpu_second"] / speed, 2)
+    return schema.line(
+        "env",
+        name,
+        **fields,
+        gflop=float(f"{gflop:.4g}"),
+        gflop_source=f"XLA's cost_analysis of {counts[-1]} copies' step, the body of a loop within it once",
+        megabytes=float(f"{moved:.4g}"),
+        ceilings=most,
+    )
+
+
+def work(name: str, copies: int) -> tuple[float, float]:
+    """(GFLOP, MB) of one copy's step: what XLA counts before it compiles, and the state read and written."""
+    run, carry = stepping(name, copies)
+    counted: Any = jax.jit(run).lower(carry).cost_analysis()
+    held = sum(x.nbytes for x in jax.tree.leaves(carry[0]))
+    return counted["flops"] / copies / 1e9, 2 * held / copies / 1e6  # a loop's body counts once: of one step
+
+
+def main() -> None:
+    """A line for each environment."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("names", nargs="+", help=f"{', '.join(IDS)}, or any other environment (ours alone)")
+    parser.add_argument("--copies", type=int, nargs="+", default=COPIES, metavar="N", help="of the environment")
+    found = parser.parse_args()
+    for word in found.names:
+        print(json.dumps(measure(word, found.copies)), flush=True)
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("names", nargs="+", help=f"{', '.join(IDS)}, or any other environment (ours alone)")
-    for word in parser.parse_args().names:
-        print(json.dumps(measure(word)), flush=True)
+    main()

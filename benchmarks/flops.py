@@ -68,12 +68,47 @@ def learner_step(s: Shape) -> int:
     return s.utd * critic_update(s) + actor_update(s)
 
 
+def parameters(s: Shape) -> tuple[int, int]:
+    """Numbers of all critics, and of the actor; a hidden layer's bias and LayerNorm have three a unit."""
+    h, a = s.width, s.actor_width
+    critics = s.critics * ((s.obs + s.act) * h + 3 * h + (s.critic_layers - 1) * (h**2 + 3 * h) + h + 1)
+    policy = s.obs * a + 3 * a + (s.actor_layers - 1) * (a**2 + 3 * a) + s.heads * (a * s.act + s.act)
+    return critics, policy
+
+
+def learner_bytes(s: Shape) -> int:
+    """What `utd` critic updates and one actor update must move if only activations stay on the chip.
+
+    Of each number of the critics eight float32 an update (itself, its target and Adam's two, read and written), of each
+    of the actor's six, and the minibatches' rows once.
+    """
+    critics, policy = parameters(s)
+    return s.utd * 32 * critics + 24 * policy + s.utd * s.batch * 4 * row(s)
+
+
+def row(s: Shape) -> int:
+    """Numbers of a packed transition."""
+    return 2 * s.obs + s.act + 4
+
+
+def loop_step(s: Shape) -> int:
+    """Operations of an environment step of fine-tuning: the learner's and the policy's; not the environment's."""
+    return learner_step(s) + actor(s)[0]
+
+
+def loop_bytes(s: Shape) -> int:
+    """What such a step must move: the learner's bytes, the drawn rows once more, its own row read and written."""
+    return learner_bytes(s) + s.utd * s.batch * 4 * row(s) + 8 * row(s)
+
+
 def print_all() -> None:
     """One line per workload."""
     from fastrl.benchmarks.learner import SHAPES
 
     for name, shape in SHAPES.items():
-        print(json.dumps({"workload": name, "gflop": learner_step(shape) / 1e9}))
+        print(
+            json.dumps({"workload": name, "gflop": learner_step(shape) / 1e9, "megabytes": learner_bytes(shape) / 1e6})
+        )
 
 
 if __name__ == "__main__":

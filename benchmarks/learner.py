@@ -2,7 +2,7 @@
 
 A unit is one `update`: U critic updates and one actor update, several of them scanned in one jitted, donated call on
 random rows. `sgemm_fraction` is the achieved rate over that of a float32 2048^3 product timed in the same process
-between the same calls; benchmarks/flops.py counts the operations. `calql` puts the penalty on all ten critics;
+between the same calls (`ceilings`); `flops` counts operations and bytes. `calql` puts the penalty on all ten critics;
 `calql_subset` is the released code's algorithm, which penalises two, and is counted so.
 """
 
@@ -10,7 +10,6 @@ import json
 import statistics
 import sys
 import time
-from collections.abc import Callable
 from typing import Any
 
 from fastrl import startup
@@ -22,7 +21,9 @@ import jax
 import jax.numpy as jnp
 
 from fastrl.algorithms import rows
-from fastrl.benchmarks.flops import Shape, learner_step
+from fastrl.benchmarks import schema
+from fastrl.benchmarks.ceilings import Ceilings, rates
+from fastrl.benchmarks.flops import Shape, learner_bytes, learner_step
 from fastrl.config import ActorCritic
 from fastrl.methods import SAC, CalQL
 from fastrl.types import Algorithm, Clock, Spec, Transition
@@ -76,21 +77,6 @@ def learner(algorithm: Algorithm, count: int) -> Any:
     return jax.jit(run, donate_argnums=0)
 
 
-def seconds(function: Callable[[], Any]) -> float:
-    """Wall time of one call."""
-    start = time.perf_counter()
-    jax.block_until_ready(function())
-    return time.perf_counter() - start
-
-
-def product() -> Callable[[], Any]:
-    """A float32 2048^3 matrix product."""
-    a = jax.random.normal(jax.random.key(1), (2048, 2048))
-    matmul = jax.jit(jnp.matmul)
-    jax.block_until_ready(matmul(a, a))
-    return lambda: matmul(a, a)
-
-
 def measure(workload: str) -> dict[str, Any]:
     """The benchmark's line for one workload."""
     shape = SHAPES[workload]
@@ -103,35 +89,32 @@ def measure(workload: str) -> dict[str, Any]:
     compiled = run.compile()
     compile_seconds = time.perf_counter() - start
     state, _ = compiled(algorithm.init(key), batches, key)
-    matmul = product()
-    step, gemm, cpu = [], [], []
+    ceilings, step, cpu = Ceilings(), [], []
     for _ in range(ROUNDS):
-        gemm += [seconds(matmul) for _ in range(3)]
+        ceilings.round()
         before, start = time.process_time(), time.perf_counter()
         state, loss = compiled(state, batches, key)
         jax.block_until_ready(loss)
         step.append((time.perf_counter() - start) / count)
         cpu.append((time.process_time() - before) / count)
-        gemm += [seconds(matmul) for _ in range(3)]
-    sgemm = 2 * 2048**3 / statistics.median(gemm) / 1e9
-    duration = statistics.median(step)
-    return {
-        "benchmark": "learner",
-        "workload": workload,
-        "milliseconds": round(duration * 1e3, 3),
-        "milliseconds_best": round(min(step) * 1e3, 3),
-        "gflop": round(gflop, 3),
-        "gflops": round(gflop / duration, 1),
-        "sgemm_gflops": round(sgemm, 1),
-        "sgemm_fraction": round(gflop / duration / sgemm, 3),
-        "cpu_seconds": round(statistics.median(cpu), 5),
-        "compile_seconds": round(compile_seconds, 2),
-        "updates_per_call": count,
-        "rows_of_a_piece": rows.most(1),
-        "device": jax.devices()[0].device_kind,
-        "jax": jax.__version__,
-        "finite": bool(jnp.isfinite(loss)),
-    }
+    ceilings.round()
+    most, milliseconds, moved = ceilings.found(), statistics.median(step) * 1e3, learner_bytes(shape) / 1e6
+    return schema.line(
+        "learner",
+        workload,
+        milliseconds=round(milliseconds, 3),
+        best_milliseconds=round(min(step) * 1e3, 3),
+        **rates(gflop, moved, milliseconds, most),
+        cpu_seconds=round(statistics.median(cpu), 5),
+        compile_seconds=round(compile_seconds, 2),
+        updates_per_call=count,
+        rows_of_a_piece=rows.most(1),
+        finite=bool(jnp.isfinite(loss)),
+        gflop=round(gflop, 3),
+        gflop_source="model (flops.py): products of matrices alone",
+        megabytes=round(moved, 3),
+        ceilings=most,
+    )
 
 
 if __name__ == "__main__":

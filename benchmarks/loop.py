@@ -19,6 +19,8 @@ if __name__ == "__main__":
 import jax
 import jax.numpy as jnp
 
+from fastrl.benchmarks import flops, schema
+from fastrl.benchmarks.ceilings import Ceilings, rates
 from fastrl.config import RunOptions
 from fastrl.engine import enter, scan, streams
 from fastrl.planning import plan as plans
@@ -71,7 +73,9 @@ def measure(env: str = "hopper") -> dict[str, Any]:
     environment, state = _environment(plan)
     agent = jax.tree.map(lambda x: x[0].copy(), carry.seeds.agent)
     times: dict[str, list[float]] = {"loop": [], "learner": [], "environment": []}
+    ceilings = Ceilings()
     for _ in range(ROUNDS + 1):  # the first round warms up
+        ceilings.round()
         duration, carry = timed(lambda c: whole(c, None), carry)
         times["loop"].append(duration)
         duration, agent = timed(lambda a: learner(a, batch), agent)
@@ -79,17 +83,22 @@ def measure(env: str = "hopper") -> dict[str, Any]:
         duration, state = timed(environment, state)
         times["environment"].append(duration)
     medians = {name: statistics.median(values[1:]) / LENGTH * 1e3 for name, values in times.items()}
-    return {
-        "benchmark": "loop",
-        "workload": env,
-        "milliseconds": round(medians["loop"], 3),
-        "learner_milliseconds": round(medians["learner"], 3),
-        "environment_milliseconds": round(medians["environment"], 3),
-        "kept": round((medians["learner"] + medians["environment"]) / medians["loop"], 3),
-        "steps_per_second": round(1e3 / medians["loop"], 1),
-        "device": jax.devices()[0].device_kind,
-        "jax": jax.__version__,
-    }
+    shape = flops.Shape(plan.task.spec.obs_size, plan.task.spec.action_size)
+    gflop, moved, most = flops.loop_step(shape) / 1e9, flops.loop_bytes(shape) / 1e6, ceilings.found()
+    return schema.line(
+        "loop",
+        env,
+        milliseconds=round(medians["loop"], 3),
+        learner_milliseconds=round(medians["learner"], 3),
+        environment_milliseconds=round(medians["environment"], 3),
+        kept=round((medians["learner"] + medians["environment"]) / medians["loop"], 3),
+        steps_per_second=round(1e3 / medians["loop"], 1),
+        **rates(gflop, moved, medians["loop"], most),
+        gflop=round(gflop, 3),
+        gflop_source="model (flops.py): the learner's and the policy's products, without the environment's operations",
+        megabytes=round(moved, 3),
+        ceilings=most,
+    )
 
 
 def lowered(plan: enter.Plan, number: int, carry: Any, length: int) -> Any:
@@ -141,5 +150,5 @@ def _environment(plan: enter.Plan) -> tuple[Any, Any]:
 
 
 if __name__ == "__main__":
-    jnp.zeros(()).block_until_ready()
+    startup.start()
     print(json.dumps(measure()))

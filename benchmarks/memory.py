@@ -3,7 +3,7 @@
 `ratio` is the growth of the process's peak resident memory over (ring + dataset + networks with their optimisers),
 from just before the first array to the end of a chunk of fine-tuning; `program_ratio` is the same from XLA's own
 accounting of the fine-tuning program (arguments + temporaries + outputs that alias nothing). Everything runs twice:
-`ratio_with_code` is the first time, when the programs' code comes into memory too, `ratio` the second.
+`with_code_ratio` is the first time, when the programs' code comes into memory too, `ratio` the second.
 """
 
 import gc
@@ -20,6 +20,8 @@ import jax
 import numpy as np
 
 from fastrl import startup
+from fastrl.benchmarks import schema
+from fastrl.benchmarks.ceilings import Ceilings
 from fastrl.config import RunOptions
 from fastrl.data.datasets import Dataset
 from fastrl.engine import enter, scan, streams
@@ -73,17 +75,21 @@ def measure() -> dict[str, Any]:
     analysis = programs[1].memory_analysis()
     program = analysis.argument_size_in_bytes + analysis.temp_size_in_bytes
     program += analysis.output_size_in_bytes - analysis.alias_size_in_bytes
-    return {
-        "benchmark": "memory",
-        "workload": f"hopper, ring of {ROWS} rows",
-        "needed_mb": round(needed / 1e6, 1),
-        "peak_mb": round(peak / 1e6, 1),
-        "ratio": round(peak / needed, 3),
-        "ratio_with_code": round(first / needed, 3),
-        "program_ratio": round(program / needed, 3),
-        "device": jax.devices()[0].device_kind,
-        "jax": jax.__version__,
-    }
+    ceilings = Ceilings()
+    ceilings.round()
+    return schema.line(
+        "memory",
+        f"hopper, ring of {ROWS} rows",
+        needed_mb=round(needed / 1e6, 1),
+        peak_mb=round(peak / 1e6, 1),
+        ratio=round(peak / needed, 3),
+        with_code_ratio=round(first / needed, 3),
+        program_ratio=round(program / needed, 3),
+        gflop=None,
+        gflop_source="none: it is memory that is measured",
+        megabytes=None,
+        ceilings=ceilings.found(),
+    )
 
 
 def _growth(plan: enter.Plan, entries: dict[int, Any], programs: dict[int, Any], keys: Any) -> tuple[int, int]:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from fastrl import __version__
 from fastrl.cli import advise as advise_cli
+from fastrl.cli import bench as bench_cli
 from fastrl.cli import datasets as datasets_cli
 from fastrl.cli import launch as launch_cli
 from fastrl.cli import output as streams
@@ -129,24 +130,8 @@ def scores(words: Sequence[str]) -> int:
 
 
 def bench(words: Sequence[str]) -> int:
-    """Speed of this machine, as JSON lines."""
-    if words[:1] == ["compile"]:
-        from fastrl.benchmarks import compile as ahead_of_time
-
-        return ahead_of_time.main(words[1:])
-    parser = _parser(
-        "bench",
-        "Measures learner, whole loop, memory and environments on this machine; prints JSON lines.\n"
-        "fastrl bench compile --help: programs compiled for an H100 or a TPU, on a machine without one.",
-    )
-    parser.add_argument(
-        "what", nargs="?", default="all", metavar="WHAT", help="learner, loop, memory, environments (default: all)"
-    )
-    parser.add_argument("--launches", type=int, default=1, metavar="N", help="processes of each (default: 1)")
-    found = parser.parse(words)
-    from fastrl.benchmarks import suite
-
-    return suite.run(found.what, found.launches)
+    """Speed of this machine: measured, shown, compared."""
+    return bench_cli.main(words)
 
 
 COMMANDS: dict[str, Command] = {

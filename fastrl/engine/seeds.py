@@ -12,7 +12,6 @@ from typing import Any
 
 import jax
 
-
 EXACT = 8
 """Seeds of a block where their bits must not depend on how many there are."""
 
