@@ -23,6 +23,7 @@ STEPS = {
     "correctness": "card_basics:correctness",
     "learner": "card_speed:learner",
     "loop": "card_speed:loop",
+    "choices": "card_speed:choices",
     "flags": "card_speed:flags",
     "one-flag": "card_speed:one_flag",
     "bits": "card_checks:bits",

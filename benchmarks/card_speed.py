@@ -1,5 +1,6 @@
-"""Steps of benchmarks/gpu.py: updates a second, environment steps a second, and what XLA's flags change."""
+"""Steps of benchmarks/gpu.py: updates and environment steps a second; what flags, our kernels and blocks change."""
 
+import contextlib
 import dataclasses
 import os
 import subprocess
@@ -14,6 +15,7 @@ from fastrl.benchmarks import learner as learners
 from fastrl.benchmarks import loop as loops
 from fastrl.benchmarks.card import Job, Report, in_turn, seconds
 from fastrl.benchmarks.card_basics import PRECISIONS, TINY
+from fastrl.kernels import device as kernels
 from fastrl.types import Spec
 
 WORKLOADS = ("locomotion", "antmaze", "calql")
@@ -80,24 +82,36 @@ def loop(report: Report) -> None:
     in_turn(report, jobs)
 
 
+def choices(report: Report) -> None:
+    """What our kernels give, and what the same bits alone and beside others cost: the whole step without and with."""
+    jobs = []
+    for task in TASKS[1:2] if report.dry else (TASKS[2], TASKS[0]):
+        for seeds in (2,) if report.dry else (1, 64):
+            jobs += [_loop(report, task, seeds, plain=True), _loop(report, task, seeds, exact_seeds=True)]
+    in_turn(report, jobs)
+
+
 def options(dry: bool) -> dict[str, Any]:
     """Networks of the whole loop: the paper's, or toys."""
     return {**TINY, "utd": 2, "backup_actions": 2} if dry else {}
 
 
-def _loop(report: Report, task: str, seeds: int) -> Job:
+def _loop(report: Report, task: str, seeds: int, plain: bool = False, **more: Any) -> Job:
     length = 2 if report.dry else 10
+    name = f"{task}, {seeds} seeds{', without kernels' if plain else ''}{', exact' if more else ''}"
+    given = {"seeds": seeds, "map_seeds": "vmap", "capacity": 20_000, **more}
 
     def lower() -> Any:
-        plan, carry = loops.fine_tuning(task, options(report.dry), seeds=seeds, map_seeds="vmap", capacity=20_000)
-        return loops.lowered(plan, 1, carry, length), carry
+        with kernels.plainly() if plain else contextlib.nullcontext():
+            plan, carry = loops.fine_tuning(task, options(report.dry), **given)
+            return loops.lowered(plan, 1, carry, length), carry
 
     def measure(compiled: Any, carry: Any, duration: float) -> None:
         wall, _ = seconds(lambda carry: compiled(carry, None), carry, 3)
         what = {"seeds": seeds, "milliseconds": wall / length * 1e3, "compile_seconds": round(duration, 1)}
-        report.tell(f"{task}, {seeds} seeds", seeds * length / wall, "env-steps/s", **what)
+        report.tell(name, seeds * length / wall, "env-steps/s", **what)
 
-    return Job(f"{task}, {seeds} seeds", lower, measure)
+    return Job(name, lower, measure)
 
 
 def _environment(report: Report, task: str, copies: int) -> Job:

@@ -40,8 +40,9 @@ class Step:
 STEPS = (
     Step("device", 40),
     Step("correctness", 100),
-    Step("learner", 90),
-    Step("loop", 140),
+    Step("learner", 80),
+    Step("loop", 120),
+    Step("choices", 60),
     Step("flags", 60),
     Step("bits", 40),
     Step("memory", 30),

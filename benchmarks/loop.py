@@ -44,12 +44,12 @@ def request(env: str, overrides: Mapping[str, Any], **options: Any) -> Request:
 def fine_tuning(env: str, overrides: Mapping[str, Any], **options: Any) -> tuple[enter.Plan, Any]:
     """(the plan, a carry at the start of fine-tuning whose ring holds random rows): no warm-up is compiled or run."""
     plan, _ = plans.make(request(env, overrides, **options))
-    keys = streams.seeds(0, plan.seeds)
-    carry = jax.jit(enter.enter(plan, 0))(keys, plan.numbers(0), None, None, None, None)
+    keys = plan.mesh.spread(plan.keys())
+    carry = jax.jit(enter.enter(plan, 0))(keys, plan.mesh.spread(plan.numbers(0)), None, None, None, None)
     rows = jax.random.uniform(jax.random.key(6), carry.ring.rows.shape)  # masks, rewards and actions in [0, 1)
     ring = replay.advance(dataclasses.replace(carry.ring, rows=rows), min(WARMUP, plan.capacity))
     return plan, jax.jit(enter.enter(plan, 1), donate_argnums=2)(
-        keys, plan.numbers(1), ring, enter.apart(carry)[1], None, None
+        keys, plan.mesh.spread(plan.numbers(1)), ring, enter.apart(carry)[1], None, None
     )
 
 

@@ -19,15 +19,13 @@ import numpy as np
 from jax import lax
 from jax.custom_batching import custom_vmap
 
+from fastrl.kernels import device
+
 ROUNDS = 16
 """Play needs 1 to 5, robots that are set into the ground up to 9: after each the active rows are known better."""
 
 LENGTHS = 2.0 ** np.arange(-5, 3)
 """Step lengths that the line search looks at. Exact search in its place changes the mean number of rounds by 0.03."""
-
-CAPABILITY = 9.0
-"""What a GPU needs at least (an H100 has it): older ones keep the plain form."""
-
 
 Solver = Callable[..., tuple[jax.Array, jax.Array]]
 """Solves B systems: the arguments and results of `newton`, all with one leading axis [B]."""
@@ -72,14 +70,8 @@ def newton(
 
 
 def wanted(dtype: jnp.dtype) -> bool:
-    """Whether the device that is traced for runs the kernel: a TPU, or an NVIDIA GPU that is new enough; in float32.
-
-    A program that is compiled for a card that is not there has no card to ask; such a card is new enough.
-    """
-    backend, card = jax.default_backend(), jax.local_devices()[0]
-    number = str(getattr(card, "compute_capability", CAPABILITY))  # such as 9.0, or gfx942 of another maker
-    new = number[0].isdigit() and float(number) >= CAPABILITY
-    return dtype == jnp.float32 and (backend == "tpu" or (backend == "gpu" and new))
+    """Whether the device that is traced for runs the kernel: a TPU or a new NVIDIA GPU, in float32."""
+    return device.wanted(dtype, "gpu", "tpu")
 
 
 @custom_vmap

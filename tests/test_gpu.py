@@ -29,7 +29,7 @@ def test_all_of_it_at_toy_sizes(tmp_path):
     assert all(found.values())
     assert [row["value"] for row in found["correctness"]] == [0.0] * 5  # the CPU against itself
     assert [row["value"] for row in found["bits"]] == [True] * 3
-    for step in ("learner", "loop", "flags", "memory", "profile"):
+    for step in ("learner", "loop", "choices", "flags", "memory", "profile"):
         assert all(np.isfinite(row["value"]) and row["value"] > 0 for row in found[step]), found[step]
     assert {row["what"].partition(": ")[0] for row in found["flags"]} == {
         flag or "no flag" for flag in card_speed.FLAGS

@@ -34,7 +34,7 @@ class Critic(nn.Module):
 
     def __call__(self, obs: jax.Array, action: jax.Array) -> jax.Array:
         """Q(s, a)."""
-        return self.head(self.trunk(jnp.concatenate([obs, action], -1)))
+        return self.trunk.headed(jnp.concatenate([obs, action], -1), self.head)
 
     def candidates(self, obs: jax.Array, actions: jax.Array) -> jax.Array:
         """Q of K actions a row: obs [B, O], actions [B, K, A] -> [B, K]."""
@@ -59,7 +59,7 @@ class Value(nn.Module):
 
     def __call__(self, obs: jax.Array) -> jax.Array:
         """V(s)."""
-        return self.head(self.trunk(obs))
+        return self.trunk.headed(obs, self.head)
 
 
 @dataclasses.dataclass(frozen=True)

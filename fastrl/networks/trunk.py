@@ -6,13 +6,14 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from fastrl.kernels import norm as joint
 from fastrl.types import Key
 
 Initializer = Callable[[float], Callable[..., jax.Array]]
 """From a gain to an initialiser of kernels [I, J]."""
 
 GAIN = 2.0**0.5  # of every orthogonal kernel, heads included
-LAYER_NORM_EPS = 1e-6
+LAYER_NORM_EPS = joint.EPS
 
 
 def orthogonal(gain: float) -> Callable[..., jax.Array]:
@@ -62,19 +63,22 @@ class Dense(nn.Module):
         self.kernel = self.param("kernel", self.initializer(self.gain), (self.inputs, self.outputs))
         self.bias = self.param("bias", nn.initializers.zeros, (self.outputs,))
 
-    def __call__(self, x: jax.Array) -> jax.Array:
-        """[..., I] -> [..., J]."""
-        return x @ self.kernel + across(self.bias, x)
+    def __call__(self, x: jax.Array, biased: bool = True) -> jax.Array:
+        """[..., I] -> [..., J]; not `biased`, it is the product alone."""
+        return self._biased(x @ self.kernel, biased)
 
-    def parts(self, first: jax.Array, second: jax.Array) -> jax.Array:
+    def parts(self, first: jax.Array, second: jax.Array, biased: bool = True) -> jax.Array:
         """The layer of `[first, second]` for K seconds a first: [B, I1], [B, K, I2] -> [B, K, J].
 
         The first input's product is computed once for each row, not once for each of its K partners.
         """
         size, (rows, count, width) = first.shape[-1], second.shape
-        of_first = first @ self.kernel[:size] + across(self.bias, first)
+        of_first = self._biased(first @ self.kernel[:size], biased)
         of_second = second.reshape(rows * count, width) @ self.kernel[size:]  # flat: a product of rank 3 is slower
         return of_first[:, None] + of_second.reshape(rows, count, -1)
+
+    def _biased(self, x: jax.Array, biased: bool) -> jax.Array:
+        return x + across(self.bias, x) if biased else x
 
 
 class LayerNorm(nn.Module):
@@ -137,23 +141,48 @@ class Trunk(nn.Module):
 
     def __call__(self, x: jax.Array) -> jax.Array:
         """Features [..., H] of rows [..., I]; dropout (before LayerNorm) where a stream `dropout` is given."""
-        return self.after_first(self.dense[0](x))
+        return self._layers(0, x)
+
+    def headed(self, x: jax.Array, head: Scalar) -> jax.Array:
+        """`head` of the features: [..., I] -> [...]."""
+        last = len(self.widths) - 1
+        for i in range(last):
+            x = self._layer(i, x)
+        if last >= 0 and self._joined(last, x.shape[:-1], x):
+            return self._joint(last, self.dense[last](x, False), head.kernel) + head.bias
+        return head(self._layer(last, x) if last >= 0 else x)
 
     def pairs(self, first: jax.Array, second: jax.Array) -> jax.Array:
         """Features [B * K, H] of K partners of each row: [B, I1], [B, K, I2]."""
-        x = self.dense[0].parts(first, second)
-        return self.after_first(x.reshape(-1, x.shape[-1]))
+        joined = self._joined(0, (first.shape[0] * second.shape[1],), first)
+        x = self.dense[0].parts(first, second, not joined)
+        return self._layers(1, self._activate(0, x.reshape(-1, x.shape[-1]), joined))
 
-    def after_first(self, x: jax.Array) -> jax.Array:
-        """Everything behind the first layer's product."""
-        x = self._activate(0, x)
-        for i in range(1, len(self.widths)):
-            x = self._activate(i, self.dense[i](x))
+    def _layers(self, first: int, x: jax.Array) -> jax.Array:
+        for i in range(first, len(self.widths)):
+            x = self._layer(i, x)
         return x
 
-    def _activate(self, i: int, x: jax.Array) -> jax.Array:
+    def _layer(self, i: int, x: jax.Array) -> jax.Array:
+        joined = self._joined(i, x.shape[:-1], x)
+        return self._activate(i, self.dense[i](x, not joined), joined)
+
+    def _joined(self, i: int, rows: tuple[int, ...], x: jax.Array) -> bool:
+        """Whether bias, LayerNorm and activation behind layer `i`'s product are one function with its own gradient."""
+        dropped = self.dropout and self.has_rng("dropout")
+        if self.norm is None or self.activation is not nn.relu or dropped:
+            return False
+        return joint.wanted((*rows, self.widths[i]), jnp.result_type(x, self.dense[i].kernel))
+
+    def _activate(self, i: int, x: jax.Array, joined: bool) -> jax.Array:
+        if joined:
+            return self._joint(i, x)
         if self.dropout and self.has_rng("dropout"):
             x = self.drop(x, deterministic=False)
         if self.norm is not None:
             x = self.norm[i](x)
         return self.activation(x)
+
+    def _joint(self, i: int, x: jax.Array, head: jax.Array | None = None) -> jax.Array:
+        assert self.norm is not None
+        return joint.norm_relu(x, self.dense[i].bias, self.norm[i].scale, self.norm[i].bias, head)

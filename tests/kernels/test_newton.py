@@ -14,6 +14,7 @@ from fastrl.envs import constraints, legged
 from fastrl.envs.models import gymnasium_model
 from fastrl.envs.planar import Planar
 from fastrl.envs.simulator import Physics
+from fastrl.kernels import device as kernels
 from fastrl.kernels import newton, newton_gpu, newton_tpu
 
 InterpretGPUParams = pytest.importorskip(  # jax has no public name for it yet
@@ -175,6 +176,10 @@ def test_who_gets_the_kernel(monkeypatch):
     assert wanted("gpu", number="9.0") and wanted("gpu", number="12.0")
     assert not wanted("gpu", number="8.9") and not wanted("gpu", number="gfx942")
     assert not wanted("cpu") and not wanted("tpu", jnp.float64) and not wanted("gpu", jnp.float64)
+    with kernels.plainly():
+        assert not wanted("tpu") and not wanted("gpu", number="9.0")
+    monkeypatch.setenv(kernels.SWITCH, "off")
+    assert not wanted("tpu")
 
 
 REAL = """
