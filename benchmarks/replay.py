@@ -1,8 +1,8 @@
 """fastrl bench replay: a ring of a million Hopper rows: one row in and 1,024 rows out, microseconds.
 
 One row goes into each seed's ring and 1,024 come out of it, uniformly, in a compiled scan, for 1 seed and for 8 side by
-side; what is drawn is summed, so that it is read. `megabytes` is what must move, by hand: each row that is written or
-drawn is read once and written once.
+side; the scan hands on what was drawn, so that all of it is written. `megabytes` is what must move, by hand: each row
+that is written or drawn is read once and written once.
 """
 
 import json
@@ -36,19 +36,19 @@ def megabytes(seeds: int) -> float:
 
 
 def program(length: int) -> Callable[[rings.Ring, jax.Array], tuple[rings.Ring, jax.Array]]:
-    """`(ring, key) -> (ring, sum of what was drawn)`, `length` inserts and draws later."""
+    """`(ring, key) -> (ring, the rows drawn last)`, `length` inserts and draws later."""
 
     def run(ring: rings.Ring, key: jax.Array) -> tuple[rings.Ring, jax.Array]:
         seeds, _, width = ring.rows.shape
 
-        def step(ring: rings.Ring, keys: jax.Array) -> tuple[rings.Ring, jax.Array]:
+        def step(both: tuple[rings.Ring, jax.Array], keys: jax.Array) -> tuple[tuple[rings.Ring, jax.Array], None]:
+            ring, _ = both
             row = jnp.full((seeds, 1, width), 1.0) * ring.pointer
             ring = rings.advance(rings.insert(ring, row), 1)
-            return ring, rings.sample(ring, keys, DRAWN).sum()
+            return (ring, rings.sample(ring, keys, DRAWN)), None
 
         keys = jax.random.split(key, (length, seeds))
-        ring, sums = jax.lax.scan(step, ring, keys)
-        return ring, sums.sum()
+        return jax.lax.scan(step, (ring, jnp.zeros((seeds, DRAWN, width))), keys)[0]
 
     return run
 

@@ -59,21 +59,21 @@ def _replay(case: dict[str, Any]) -> Callable[[], None]:
     ring = rings.advance(rings.create(seeds, case["capacity"], obs, action), case["capacity"])
     rows = jax.random.normal(jax.random.key(0), (LENGTH, seeds, 1, rings.width(obs, action)))
 
-    def scan(ring: rings.Ring, key: jax.Array) -> tuple[rings.Ring, jax.Array, jax.Array]:
-        def step(ring: rings.Ring, xs: tuple[jax.Array, jax.Array]) -> tuple[rings.Ring, jax.Array]:
+    def scan(ring: rings.Ring, drawn: jax.Array, key: jax.Array) -> tuple[rings.Ring, jax.Array, jax.Array]:
+        def step(both: tuple[rings.Ring, jax.Array], xs: tuple[jax.Array, jax.Array]) -> Any:
             row, keys = xs
-            ring = rings.advance(rings.insert(ring, row), 1)
-            return ring, rings.sample(ring, keys, case["batch"]).sum((1, 2))
+            ring = rings.advance(rings.insert(both[0], row), 1)
+            return (ring, rings.sample(ring, keys, case["batch"])), None
 
         key, draws = jax.random.split(key)
-        ring, sums = jax.lax.scan(step, ring, (rows, jax.random.split(draws, (LENGTH, seeds))))
-        return ring, key, sums
+        keys = jax.random.split(draws, (LENGTH, seeds))
+        return *jax.lax.scan(step, (ring, drawn), (rows, keys))[0], key
 
-    program, key = jax.jit(scan, donate_argnums=0), jax.random.key(1)
+    program, key = jax.jit(scan, donate_argnums=(0, 1)), jax.random.key(1)
+    drawn = jax.numpy.zeros((seeds, case["batch"], rows.shape[-1]))
 
     def call() -> None:
-        nonlocal ring, key
-        ring, key, sums = program(ring, key)
-        jax.block_until_ready(sums)
+        nonlocal ring, drawn, key
+        ring, drawn, key = jax.block_until_ready(program(ring, drawn, key))
 
     return call

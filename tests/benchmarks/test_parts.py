@@ -19,11 +19,13 @@ def test_bytes_of_an_insert_and_a_draw():
 
 def test_the_ring_is_written_and_read():
     ring = rings.advance(rings.create(2, 8, replay.OBS, replay.ACTION), 8)
-    after, total = jax.jit(replay.program(3))(ring, jax.random.key(0))
+    after, drawn = jax.jit(replay.program(3))(ring, jax.random.key(0))
     written = np.asarray(after.rows)
     assert int(after.pointer) == 3
     assert (written[:, 1] == 1).all() and (written[:, 2] == 2).all() and (written[:, 3:] == 0).all()
-    assert float(total) > 0
+    last = np.asarray(drawn)  # of rows that are all 0, 1 or 2
+    assert last.shape == (2, replay.DRAWN, written.shape[-1]) and (last == last[..., :1]).all()
+    assert all(set(np.unique(seed)) == {0, 1, 2} for seed in last)
 
 
 def test_published_bytes():
