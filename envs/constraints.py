@@ -16,6 +16,7 @@ import mujoco
 import numpy as np
 from jax import lax
 
+from fastrl.envs.vectors import constant
 from fastrl.kernels import newton as kernel
 from fastrl.kernels.newton import LENGTHS, ROUNDS
 
@@ -57,13 +58,13 @@ class Softness:
 
         Depth [R] is below 0 inside, velocity [R] is that of the depth.
         """
-        low, span = self.low, self.high - self.low
-        x = jnp.minimum(jnp.abs(depth) / self.width, 1.0)
+        own = lambda x: constant(x, depth.dtype)
+        x = jnp.minimum(jnp.abs(depth) / own(self.width), 1.0)
         curve = jnp.where(x < 0.5, 2 * x * x, 1 - 2 * (1 - x) * (1 - x))
-        impedance = low + curve * span
-        softness = jnp.maximum(self.inverse_weight * (1 - impedance) / impedance, mujoco.mjMINVAL)
+        impedance = own(self.low) + curve * own(self.high - self.low)
+        softness = jnp.maximum(own(self.inverse_weight) * (1 - impedance) / impedance, mujoco.mjMINVAL)
         weight = jnp.where(depth < 0, 1 / softness, 0.0)
-        return weight, -self.damping * velocity - self.stiffness * impedance * depth
+        return weight, own(-self.damping) * velocity - own(self.stiffness) * impedance * depth
 
 
 def leaning_weight(weight: np.ndarray, friction: np.ndarray, impratio: float) -> np.ndarray:

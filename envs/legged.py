@@ -16,7 +16,19 @@ import numpy as np
 from fastrl.envs.arrow import LEGS, Arrow, joined
 from fastrl.envs.constraints import Softness, leaning_weight, solve
 from fastrl.envs.simulator import Physics, Simulator
-from fastrl.envs.vectors import apply, axes_of, cross, dot, inertia_of, matrix_of, moment_of, product, turned, turning
+from fastrl.envs.vectors import (
+    apply,
+    axes_of,
+    constant,
+    cross,
+    dot,
+    inertia_of,
+    matrix_of,
+    moment_of,
+    product,
+    turned,
+    turning,
+)
 from fastrl.envs.walls import KEPT, Walls
 from fastrl.kernels.newton import wanted
 
@@ -118,7 +130,7 @@ class Legged(Simulator):
 
         All but the first have the torso's linear part in its own frame.
         """
-        cast = lambda x: jnp.asarray(x, state.qpos.dtype)
+        cast = lambda x: constant(x, state.qpos.dtype)
         frames = self.frames(state.qpos)
         own = lambda vector: jnp.concatenate([apply(frames.turn.T, vector[:3]), vector[3:]])
         qvel = own(state.qvel)
@@ -134,7 +146,7 @@ class Legged(Simulator):
 
     def frames(self, qpos: jax.Array) -> Frames:
         """Where everything is."""
-        cast = lambda x: jnp.asarray(x, qpos.dtype)
+        cast = lambda x: constant(x, qpos.dtype)
         angles = (qpos[7:] - cast(self.qpos0[7:])).reshape(LEGS, 2)
         hip, bent = turned(cast(self.hip_turns), angles[:, 0]), turned(cast(self.ankle_turns), angles[:, 1])
         ankle = product(hip, bent)
@@ -148,7 +160,7 @@ class Legged(Simulator):
 
         `upper` and `lower` [P] say which of them move with the hip, and with the ankle.
         """
-        cast = lambda x: jnp.asarray(x, points.dtype)
+        cast = lambda x: constant(x, points.dtype)
         by_hip = cross(cast(self.hip_axes)[:, None], points - cast(self.hips)[:, None]) * cast(upper)[None, :, None]
         by_ankle = cross(frames.bend[:, None], points - frames.knee[:, None]) * cast(lower)[None, :, None]
         joints = [dot(directions, x[:, :, None])[..., None] for x in (by_hip, by_ankle)]
@@ -156,7 +168,7 @@ class Legged(Simulator):
 
     def _legs(self, frames: Frames, qvel: jax.Array) -> tuple[jax.Array, jax.Array]:
         """(the legs' inertia [4, 8, 8], the bias force [14] of legs and torso, gravity among it)."""
-        cast = lambda x: jnp.asarray(x, qvel.dtype)
+        cast = lambda x: constant(x, qvel.dtype)
         spin, speeds = qvel[3:6], qvel[6:].reshape(LEGS, 2)
         hips, hip_axis = cast(self.hips), cast(self.hip_axes)
         first = spin[None] + hip_axis * speeds[:, :1]
@@ -193,7 +205,7 @@ class Legged(Simulator):
 
     def contacts(self, frames: Frames) -> tuple[jax.Array, jax.Array, jax.Array]:
         """(points [4, C, 3], their normal and tangents [4, C, 3, 3], depths past the margin [4, C])."""
-        cast = lambda x: jnp.asarray(x, frames.turn.dtype)
+        cast = lambda x: constant(x, frames.turn.dtype)
         turns = jnp.stack([jnp.broadcast_to(cast(np.eye(3))[None], (LEGS, 3, 3)), frames.hip, frames.ankle], 1)
         origin = jnp.stack([jnp.zeros_like(frames.knee), cast(self.hips), frames.knee], 1)
         ends = origin[:, :, None] + apply(turns[:, :, None], cast(self.ends))
@@ -207,7 +219,7 @@ class Legged(Simulator):
 
     def _on_floor(self, frames: Frames, ends: jax.Array, axes: jax.Array) -> tuple[jax.Array, ...]:
         """Points, directions and gaps [4, 7, ...] of the capsules' ends [4, 3, 2, 3] and the torso's sphere."""
-        cast = lambda x: jnp.asarray(x, frames.turn.dtype)
+        cast = lambda x: constant(x, frames.turn.dtype)
         east, north, up = (axis[None, None] for axis in frames.turn)
         flat = axes - up * dot(axes, up)[..., None]
         length = jnp.sqrt(dot(flat, flat))[..., None]
@@ -224,7 +236,7 @@ class Legged(Simulator):
 
     def _at_walls(self, walls: Walls, frames: Frames, ends: jax.Array, axes: jax.Array) -> tuple[jax.Array, ...]:
         """The same [4, 8, ...] of the capsules and the sphere beside walls, computed in the world's frame."""
-        cast = lambda x: jnp.asarray(x, frames.turn.dtype)
+        cast = lambda x: constant(x, frames.turn.dtype)
         whole = lambda x, one: jnp.concatenate([x, jnp.broadcast_to(one, (LEGS, 1, *x.shape[2:]))], 1)
         centres = whole(jnp.sum(ends, 2) / 2, cast(self.ball)[None, None])
         half, radius = whole(cast(self.half), jnp.zeros((1, 1), ends.dtype)), cast(self.radius[:, len(FLOOR) :: KEPT])
@@ -236,7 +248,7 @@ class Legged(Simulator):
 
     def _rows(self, frames: Frames, qpos: jax.Array) -> tuple[jax.Array, jax.Array]:
         """(Jacobian [4, R, 8], depths [4 R]) of every constraint there can be: contacts and limits."""
-        cast = lambda x: jnp.asarray(x, qpos.dtype)
+        cast = lambda x: constant(x, qpos.dtype)
         points, directions, depth = self.contacts(frames)
         along = self._moves(frames, points, directions, self.upper, self.lower)  # [4, C, 3, 8]
         contacts = product(cast(self._edges()), along).reshape(LEGS, -1, 8)
@@ -255,7 +267,7 @@ class Legged(Simulator):
 
     def external_forces(self, state: Physics, control: jax.Array) -> jax.Array:
         """The floor's torque and force on every body [bodies, 6] (`cfrc_ext` after `mj_rnePostConstraint`)."""
-        cast = lambda x: jnp.asarray(x, state.qpos.dtype)
+        cast = lambda x: constant(x, state.qpos.dtype)
         frames = self.frames(state.qpos)
         points, directions, _ = self.contacts(frames)
         edges = self.forward(state, control)[3].reshape(LEGS, -1)[:, :-2].reshape(LEGS, 7, len(EDGES), 1)

@@ -17,7 +17,7 @@ from jax import lax
 
 from fastrl.envs.constraints import Dense, Softness, leaning_weight, solve, solve_positive
 from fastrl.envs.simulator import Physics, Simulator
-from fastrl.envs.vectors import axes_of
+from fastrl.envs.vectors import axes_of, constant
 
 _ROOT = (mujoco.mjtJoint.mjJNT_SLIDE, mujoco.mjtJoint.mjJNT_SLIDE, mujoco.mjtJoint.mjJNT_HINGE)
 _CAPSULE, _PLANE = mujoco.mjtGeom.mjGEOM_CAPSULE, mujoco.mjtGeom.mjGEOM_PLANE
@@ -106,7 +106,7 @@ class Planar(Simulator):
         self, qpos: jax.Array, qvel: jax.Array, control: jax.Array
     ) -> tuple[jax.Array, jax.Array, tuple[jax.Array, jax.Array, jax.Array]]:
         """(inertia [V, V], force [V], the constraints' (Jacobian [R, V], weight [R], reference [R]))."""
-        model, cast = self.mj_model, lambda x: jnp.asarray(x, qpos.dtype)
+        model, cast = self.mj_model, lambda x: constant(x, qpos.dtype)
         moved = qpos - cast(model.qpos0)
         angle, spin = (jnp.sum(cast(self.turns) * x[None], 1) for x in (moved, qvel))
         circle = jnp.concatenate([jnp.cos(angle), jnp.sin(angle)])
@@ -126,7 +126,7 @@ class Planar(Simulator):
         self, qpos: jax.Array, qvel: jax.Array, places: jax.Array, jacobians: jax.Array
     ) -> tuple[jax.Array, jax.Array, jax.Array]:
         """Every constraint there can be, from the capsules' ends [P, 2] and their Jacobians [P, 2, V]."""
-        cast = lambda x: jnp.asarray(x, qpos.dtype)
+        cast = lambda x: constant(x, qpos.dtype)
         height, radius = places[:, 1], cast(self.radius)
         arm = -0.5 * (height + radius)  # from an end's centre down to where the contact acts
         up, turns = jacobians[:, 1], cast(self.turns[self.end_body])

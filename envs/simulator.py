@@ -12,6 +12,8 @@ import numpy as np
 from jax import lax
 from jax.custom_batching import custom_vmap
 
+from fastrl.envs.vectors import constant
+
 BLOCK = 64
 """Copies that a CPU steps at once; 32 to 128 are as fast."""
 
@@ -78,7 +80,7 @@ class Simulator(abc.ABC):
 
     def driven(self, qvel: jax.Array, control: jax.Array) -> jax.Array:
         """The force [V] of motors and of the joints' damping."""
-        model, cast = self.mj_model, lambda x: jnp.asarray(x, qvel.dtype)
+        model, cast = self.mj_model, lambda x: constant(x, qvel.dtype)
         motors = jnp.clip(control, cast(model.actuator_ctrlrange[:, 0]), cast(model.actuator_ctrlrange[:, 1]))
         return jnp.sum(cast(self._gear) * motors[None], 1) - cast(model.dof_damping) * qvel
 

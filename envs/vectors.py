@@ -9,6 +9,18 @@ import mujoco
 import numpy as np
 
 
+def constant(values: np.ndarray | float, dtype: jnp.dtype) -> jax.Array:
+    """A model's constant as an array.
+
+    Where all its numbers are the same, one of them is spread inside the program: of an array a loop would carry a copy
+    that XLA makes anew before it, which is a kernel on a card.
+    """
+    found = np.asarray(values)
+    if found.size > 1 and (found == found.flat[0]).all():
+        return jnp.full(found.shape, found.flat[0], dtype)
+    return jnp.asarray(found, dtype)
+
+
 def axes_of(quaternions: np.ndarray) -> np.ndarray:
     """Rotation matrices [N, 3, 3]."""
     matrices = np.zeros((len(quaternions), 9))
