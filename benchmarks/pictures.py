@@ -124,7 +124,14 @@ def _labels(axes: Axes, found: dict[tuple[str, str], tuple[float, float]], colou
             fontsize=9,
             annotation_clip=False,
             color=colours[part],
-            arrowprops={"arrowstyle": "-", "color": colours[part], "lw": 0.6, "alpha": 0.6, "shrinkB": 5},
+            arrowprops={
+                "arrowstyle": "-",
+                "color": colours[part],
+                "lw": 0.6,
+                "alpha": 0.6,
+                "shrinkB": 5,
+                "relpos": (0, 0.5),
+            },
         )
 
 
