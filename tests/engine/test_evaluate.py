@@ -40,7 +40,7 @@ class Lottery:
 
 @pytest.fixture(scope="module")
 def played(quick):
-    program = jax.jit(evaluate.program(TimeLimit(Lottery(), 3), CONSTANT, 50, False))
+    program = jax.jit(evaluate.program(TimeLimit(Lottery(), 3), CONSTANT, 50, 1))
     agents = jnp.array([0.0, 0.5])
     return [
         program(agents, streams.seeds(key, 2), jnp.int32(0), jnp.int32(index))
@@ -65,13 +65,13 @@ def test_streams_belong_to_seed_and_evaluation(played):
 
 
 def test_side_by_side_plays_the_same_episodes(played):
-    program = evaluate.program(TimeLimit(Lottery(), 3), CONSTANT, 50, True)
+    program = evaluate.program(TimeLimit(Lottery(), 3), CONSTANT, 50, None)
     result = jax.jit(program)(jnp.array([0.0, 0.5]), streams.seeds(0, 2), jnp.int32(0), jnp.int32(0))
     np.testing.assert_array_equal(result.length, played[0].length)
 
 
 def test_a_probes_known_return():
-    program = jax.jit(evaluate.program(make("probe-action"), CONSTANT, 3, False))
+    program = jax.jit(evaluate.program(make("probe-action"), CONSTANT, 3, 1))
     result = program(jnp.array([0.5, 0.0]), streams.seeds(0, 2), jnp.int32(0), jnp.int32(0))
     np.testing.assert_allclose(result.episode_return, [[0.0] * 3, [-0.25] * 3], atol=1e-6)
 
@@ -104,7 +104,7 @@ def test_the_last_reward_is_that_of_each_episodes_end():
             left, obs = super().reset(key)
             return (left, jnp.zeros(())), obs
 
-    program = jax.jit(evaluate.program(TimeLimit(Counter(), 3), CONSTANT, 20, False))
+    program = jax.jit(evaluate.program(TimeLimit(Counter(), 3), CONSTANT, 20, 1))
     result = program(jnp.array([0.0]), streams.seeds(0, 1), jnp.int32(0), jnp.int32(0))
     assert set(np.unique(result.length)) == {1, 2, 3}
     np.testing.assert_array_equal(result.last_reward, result.length)
