@@ -12,11 +12,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import mujoco
-from jax.custom_batching import custom_vmap
 
 from fastrl.envs import simulator
 from fastrl.envs.simulator import Physics
 from fastrl.errors import UserError
+from fastrl.kernels.batching import one_launch
 
 CONTACTS_A_PAIR = 2
 """Contacts that two of our geoms (planes, spheres, capsules) have at most."""
@@ -138,13 +138,5 @@ def room(model: mujoco.MjModel) -> tuple[int, int]:
 
 def folded(function: Callable[..., Any]) -> Callable[..., Any]:
     """A function of many copies [N, ...] as one of a single copy, of which `vmap`, nested or not, makes one call."""
-    many = custom_vmap(function)
-
-    @many.def_vmap
-    def more(size: int, batched: Any, *args: Any) -> tuple[Any, Any]:
-        args = jax.tree.map(lambda x, b: x if b else jnp.broadcast_to(x[None], (size, *x.shape)), args, tuple(batched))
-        found = many(*jax.tree.map(lambda x: x.reshape(x.shape[0] * x.shape[1], *x.shape[2:]), args))
-        split = jax.tree.map(lambda x: x.reshape(size, x.shape[0] // size, *x.shape[1:]), found)
-        return split, jax.tree.map(lambda _: True, found)
-
+    many = one_launch(function)
     return lambda *args: jax.tree.map(lambda x: x[0], many(*jax.tree.map(lambda x: x[None], args)))

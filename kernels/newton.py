@@ -17,9 +17,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jax.custom_batching import custom_vmap
 
 from fastrl.kernels import device
+from fastrl.kernels.batching import one_launch
 
 ROUNDS = 16
 """Play needs 1 to 5, robots that are set into the ground up to 9: after each the active rows are known better."""
@@ -74,21 +74,12 @@ def wanted(dtype: jnp.dtype) -> bool:
     return device.wanted(dtype, "gpu", "tpu")
 
 
-@custom_vmap
+@one_launch
 def _many(*systems: jax.Array) -> tuple[jax.Array, jax.Array]:
     """The same with exactly one leading axis."""
     name = "newton_tpu" if jax.default_backend() == "tpu" else "newton_gpu"
     solve: Solver = importlib.import_module(f"fastrl.kernels.{name}").solve  # each brings Pallas for its device alone
     return solve(*systems)
-
-
-@_many.def_vmap
-def _flattened(
-    size: int, batched: Sequence[bool], *systems: jax.Array
-) -> tuple[tuple[jax.Array, ...], tuple[bool, ...]]:
-    whole = [x if there else jnp.broadcast_to(x[None], (size, *x.shape)) for x, there in zip(systems, batched)]
-    found = _many(*(x.reshape(-1, *x.shape[2:]) for x in whole))
-    return tuple(x.reshape(size, -1, *x.shape[1:]) for x in found), (True, True)
 
 
 def rounds(memory: Memory) -> tuple[list[jax.Array], jax.Array]:

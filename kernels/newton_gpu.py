@@ -22,19 +22,12 @@ ALONG_LANES = plgpu.Layout.TILED(
 """Of a vector [lanes]: number i is held by lane i % 32 of each warp."""
 
 
-def solve(
-    inertia: jax.Array,
-    jacobian: jax.Array,
-    force: jax.Array,
-    weight: jax.Array,
-    reference: jax.Array,
-    start: jax.Array,
-    interpret: object = False,
-) -> tuple[jax.Array, jax.Array]:
+def solve(*systems: jax.Array, interpret: object = False) -> tuple[jax.Array, jax.Array]:
     """(acceleration [B, V], row forces [B, R]) of B systems; arguments as `fastrl.kernels.newton.newton`'s.
 
     `interpret` is `plgpu`'s parameters of a run without a GPU; those do not know how a vector lies.
     """
+    inertia, jacobian, force, weight, reference, start = systems
     batch, rows, size = jacobian.shape
     lanes = -(-rows // WARP) * WARP
     vectors = jnp.concatenate([jacobian.swapaxes(1, 2), weight[:, None], reference[:, None]], 1)

@@ -12,19 +12,12 @@ from fastrl.kernels.newton import Memory, rounds
 SUBLANES = 8
 
 
-def solve(
-    inertia: jax.Array,
-    jacobian: jax.Array,
-    force: jax.Array,
-    weight: jax.Array,
-    reference: jax.Array,
-    start: jax.Array,
-    interpret: object = False,
-) -> tuple[jax.Array, jax.Array]:
+def solve(*systems: jax.Array, interpret: object = False) -> tuple[jax.Array, jax.Array]:
     """(acceleration [B, V], row forces [B, R]) of B systems; arguments as `fastrl.kernels.newton.newton`'s.
 
     `interpret` runs it without a TPU. Systems that fill up a block are at rest: they need one round.
     """
+    inertia, jacobian, force, weight, reference, start = systems
     batch, rows, size = jacobian.shape
     block = min(batch, SUBLANES)
     blocks = -(-batch // block)

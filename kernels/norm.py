@@ -16,10 +16,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jax.custom_batching import custom_vmap
 from jax.custom_derivatives import SymbolicZero
 
 from fastrl.kernels import device
+from fastrl.kernels.batching import one_launch
 
 EPS = 1e-6
 """What is added to the variance."""
@@ -85,19 +85,11 @@ def _backward(kept: Any, gradient: Any) -> tuple[Any, ...]:
 norm_relu.defvjp(_forward, _backward, symbolic_zeros=True)
 
 
-@custom_vmap
+@one_launch
 def _many(*given: jax.Array) -> Gradients:
     """Of G layers: gradient [G, B, J] or, with a head, [G, B], x and vectors -> the gradients of all but the first."""
     backward: Callable[..., Gradients] = importlib.import_module("fastrl.kernels.norm_gpu").backward  # brings Pallas
     return backward(*given)
-
-
-@_many.def_vmap
-def _flattened(size: int, batched: Sequence[bool], *given: jax.Array) -> tuple[Gradients, tuple[bool, ...]]:
-    whole = [x if there else jnp.broadcast_to(x[None], (size, *x.shape)) for x, there in zip(given, batched)]
-    found = _many(*(x.reshape(-1, *x.shape[2:]) for x in whole))
-    dx, *sums = (x.reshape(size, -1, *x.shape[1:]) for x in found)
-    return (dx, *sums), (True,) * len(found)
 
 
 def gradients(

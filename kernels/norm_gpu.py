@@ -6,7 +6,7 @@ come together once, at the end. Of each number of the activations there is one r
 """
 
 import functools
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.experimental.pallas.mosaic_gpu as plgpu
@@ -27,12 +27,38 @@ WHOLE = plgpu.Layout.TILED(_TILES, warp_dims=(-3,), lane_dims=(-2,), vector_dim=
 """Of an array [rows, features]: row i is held by warp i % 4."""
 
 
-def backward(
-    gradient: jax.Array,
-    x: jax.Array,
-    *vectors: jax.Array,
-    interpret: object = False,
-) -> Gradients:
+class Registers(NamedTuple):
+    """How a warpgroup holds [4, J] numbers: a row a warp."""
+
+    width: int  # J
+    interpret: object
+
+    def laid(self, array: jax.Array) -> jax.Array:
+        """As the others lie."""
+        return array if self.interpret else plgpu.layout_cast(array, WHOLE)
+
+    def across(self, array: jax.Array, axis: int) -> jax.Array:
+        """[4] along axis 0, or [J] along axis 1, repeated to [4, J]."""
+        return self.laid(lax.broadcast_in_dim(array, (WARPS, self.width), (axis,)))
+
+    def mean(self, array: jax.Array) -> jax.Array:
+        """Of each row, repeated to [4, J]."""
+        return self.across(jnp.sum(array, 1) / self.width, 0)
+
+    def rows(self, ref: Any, layer: jax.Array, row: jax.Array) -> jax.Array:
+        """Four rows of a layer, from `row` on, of [G, B, J]; of [G, B] repeated to [4, J]."""
+        where, whole = (layer, pl.ds(row, WARPS)), len(ref.shape) == 3
+        layout = WHOLE if whole else WHOLE.reduce(1)
+        read = ref[where] if self.interpret else plgpu.load(ref, where, layout=layout, optimized=False)
+        return read if whole else self.across(read, 0)
+
+    def vector(self, ref: Any, layer: jax.Array) -> jax.Array:
+        """A layer's vector of [G, J], repeated to [4, J]."""
+        read = ref[layer] if self.interpret else plgpu.load(ref, layer, layout=WHOLE.reduce(0), optimized=False)
+        return self.across(read, 1)
+
+
+def backward(gradient: jax.Array, x: jax.Array, *vectors: jax.Array, interpret: object = False) -> Gradients:
     """The gradients of x [G, B, J] and of bias, scale, shift and head [G, J], from the result's.
 
     That is [G, B, J] without a head, else [G, B].
@@ -43,41 +69,24 @@ def backward(
     blocks = next(n for n in range(MOST_BLOCKS, 0, -1) if rows % (ROWS * n) == 0)
     together = min(HELD // width, ROWS // WARPS)  # rows of a warp
     rounds = rows // (blocks * together * WARPS)
-
-    def laid(array: jax.Array) -> jax.Array:
-        return array if interpret else plgpu.layout_cast(array, WHOLE)
-
-    def across(array: jax.Array, axis: int) -> jax.Array:
-        return laid(lax.broadcast_in_dim(array, (WARPS, width), (axis,)))
-
-    def mean(array: jax.Array) -> jax.Array:
-        return across(jnp.sum(array, 1) / width, 0)
+    held = Registers(width, interpret)
 
     def kernel(gradient: Any, x: Any, *refs: Any) -> None:
         *vectors, dx, sums = refs
         layer, block = lax.axis_index("layer"), lax.axis_index("block")
 
-        def load(ref: Any, row: jax.Array) -> jax.Array:
-            where, whole = (layer, pl.ds(row, WARPS)), len(ref.shape) == 3
-            layout = WHOLE if whole else WHOLE.reduce(1)
-            read = ref[where] if interpret else plgpu.load(ref, where, layout=layout, optimized=False)
-            return read if whole else across(read, 0)
-
-        def vector(ref: Any) -> jax.Array:
-            return ref[layer] if interpret else plgpu.load(ref, layer, layout=WHOLE.reduce(0), optimized=False)
-
         def some(number: jax.Array, totals: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
             first = (block * rounds + number) * together * WARPS
             places = [first + i * WARPS for i in range(together)]
-            read = [(load(gradient, place), load(x, place)) for place in places]
+            read = [(held.rows(gradient, layer, place), held.rows(x, layer, place)) for place in places]
             for place, (of_result, of_input) in zip(places, read):
-                parts = gradients(mean, of_result, of_input, *along)
+                parts = gradients(held.mean, of_result, of_input, *along)
                 dx[layer, pl.ds(place, WARPS)] = parts[0]
                 totals = tuple(total + part for total, part in zip(totals, parts))
             return totals
 
-        along = [across(vector(ref), 1) for ref in vectors]
-        zeros = laid(jnp.zeros((WARPS, width), jnp.float32))
+        along = [held.vector(ref, layer) for ref in vectors]
+        zeros = held.laid(jnp.zeros((WARPS, width), jnp.float32))
         totals = lax.fori_loop(0, rounds, some, (zeros,) * len(vectors))
         for i, total in enumerate(totals):
             sums[layer, block, i] = jnp.sum(total, 0)
