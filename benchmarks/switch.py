@@ -11,7 +11,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fastrl.reports import results, statistics
+from fastrl import statistics
+from fastrl.reports import results
 from fastrl.reports.results import Results
 
 HEAD = "| run | seeds | pre-trained | at the switch | lowest while fine-tuning | last | evaluations below |"

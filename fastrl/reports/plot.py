@@ -11,9 +11,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from fastrl.reports import statistics
+from fastrl import statistics
+from fastrl.errors import printable
 from fastrl.reports.results import Results, by_point
 from fastrl.runs import manifest
 
@@ -34,7 +36,7 @@ def curves(folders: list[Path | str], out_png: Path | str, labels: list[str] | N
     for number, run in enumerate(runs):
         _draw(run, left, right, PALETTE[number % len(PALETTE)], alone=len(runs) == 1)
     for axes in panels:
-        _style(axes)
+        style(axes)
     _limits(panels, runs)
     row = 0
     for axes in panels:
@@ -46,6 +48,8 @@ def curves(folders: list[Path | str], out_png: Path | str, labels: list[str] | N
     _words(figure, panels, left, right, runs)
     if len(runs) > 1:
         _label_ends(panels[-1], runs, names)
+    for text in figure.findobj(Text):  # names come from files: they are no formulas
+        text.set(text=printable(text.get_text()), parse_math=False)
     image = io.BytesIO()
     figure.savefig(image, format="png", dpi=160)
     out = Path(out_png)
@@ -112,7 +116,8 @@ def _frozen(axes: Axes, steps: np.ndarray, values: np.ndarray) -> None:
             axes.plot(steps[known[-1]], line[known[-1]], "x", color=INK, ms=8, mew=1.6, zorder=5)
 
 
-def _style(axes: Axes) -> None:
+def style(axes: Axes) -> None:
+    """The look of a panel, without its limits."""
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
     axes.spines["bottom"].set_color(GREY)
