@@ -44,9 +44,10 @@ def render(words: Sequence[str], prepare: Prepare) -> int:
     """A film of a trained agent."""
     parser = Parser(
         prog="fastrl render",
-        description="Draws the deterministic policy of one seed into a GIF, and its ways through a maze.",
+        description="Draws the deterministic policy of one seed into a film, and its ways through a maze.",
     )
-    parser.add_argument("--out", default="render.gif", metavar="FILE", help="film (default: render.gif)")
+    meaning = "film, .mp4 or .gif (default: render.mp4 where an encoder is installed, else render.gif)"
+    parser.add_argument("--out", metavar="FILE", help=meaning)
     found = _played(parser, words, prepare, 3)
     from fastrl.cli import show
 

@@ -7,20 +7,19 @@ from typing import Any
 import numpy as np
 
 from fastrl import agent as agents
-from fastrl import api, envs, presets
+from fastrl import api, envs, presets, statistics
 from fastrl.agent import Agent
 from fastrl.cli.catalogue import aligned, collected
 from fastrl.cli.datasets import to_stderr
 from fastrl.collect import collect, levels, players, walkers
-from fastrl.config import RunOptions
+from fastrl.config import RunOptions, reads
 from fastrl.data import d4rl, links
 from fastrl.engine import evaluate
-from fastrl.planning import checks
 from fastrl.planning.builder import Builder
 from fastrl.planning.request import same_sizes
 from fastrl.recipes import names
 from fastrl.recipes.table import RECIPES
-from fastrl.reports import plot, render, report, statistics
+from fastrl.reports import across, pairs, plot, render, report, results, scores, video
 from fastrl.runs import folder, manifest
 from fastrl.runs.progress import Progress
 from fastrl.types import UserError
@@ -45,7 +44,7 @@ def recipe(name: str, env: str) -> str:
     for phase in names.find(name)(builder):
         kind = "gradient steps" if not phase.online else "environment steps"
         lines.append(f"\n{phase.name}: {phase.steps} {kind}, {type(phase.config).__name__}")
-        read = {key: value for key, value in vars(phase.config).items() if checks.reads(type(phase.config), key)}
+        read = {key: value for key, value in vars(phase.config).items() if reads(type(phase.config), key)}
         lines += [f"  {key} = {value}" for key, value in read.items()]
     return "\n".join(lines)
 
@@ -60,6 +59,8 @@ def environment_of(run: str, agent: Agent, env: str | None, options: dict[str, A
         options = folder.read_config(home)["identity"].get("env_options", {})
     if not envs.known(agent.spec.name):
         raise UserError(f"{run} was trained on {agent.spec.name!r}, which is none of ours; name one with --env")
+    if agent.spec.name.count(":") > 1:  # Gymnasium imports the module before the second colon
+        raise UserError(f"{run} was trained on {agent.spec.name!r}, of a module of its own; name it with --env")
     return agent.spec.name, options
 
 
@@ -119,10 +120,11 @@ def _side_by_side(returns: dict[str, np.ndarray], as_json: bool, names: list[str
     return "\n".join([*lines, f"{episodes} episodes of each seed in each"])
 
 
-def film(run: str, env: str | None, options: dict[str, Any], episodes: int, seed: int, out: str) -> str:
+def film(run: str, env: str | None, options: dict[str, Any], episodes: int, seed: int, out: str | None) -> str:
     """Draws episodes of a policy and returns the names of the files."""
     agent = agents.load(run)
     env, options = environment_of(run, agent, env, options)
+    out = video.default() if out is None else out
     return "\n".join(map(str, render.render(agent, env, out, episodes=episodes, key=seed, report=to_stderr, **options)))
 
 
@@ -212,15 +214,24 @@ def _level(env: str, found: Any, given: dict[str, Any]) -> collect.Arrays:
     return collect.collect(env, player, steps=found.steps, seed=found.seed, **given)
 
 
-def comparison(runs: list[str], out: str) -> str:
-    """Several runs in one picture and one table."""
+def comparison(runs: list[str], out: str, export: str | None = None) -> str:
+    """Several runs in pictures, an HTML page beside them and tables; with `export` their scores in files."""
     for run in runs:
         folder.read_config(Path(run))
         manifest.check_name(Path(run))
         links.check(Path(run))
-    if Path(out).exists():
-        raise UserError(f"--out {out} exists; name another file")
+    page = Path(out).with_suffix(".html")
     if Path(out).suffix != ".png":
         raise UserError(f"--out {out} is no .png; pictures are PNGs, name one")
-    plot.curves([Path(run) for run in runs], Path(out))
-    return f"{report.table([Path(run) for run in runs])}\n{out}"
+    tasks = Path(out).with_name(f"{Path(out).stem}-tasks.png")
+    for path in (Path(out), page, tasks):
+        if path.exists():
+            raise UserError(f"--out {out}: {path} exists; name another file")
+    folders: list[Path | str] = [Path(run) for run in runs]
+    found = [run for each in folders for run in results.by_point(each)]
+    exported = [] if export is None else [scores.export(found, Path(export))]
+    plot.curves(folders, Path(out))
+    between = pairs.compared(found)
+    text = "\n\n".join([report.table(folders), *map(str, between)])
+    files = [out, str(report.write_page(folders, page, between)), *across.written(found, tasks), *exported]
+    return "\n".join([text, *files])

@@ -15,12 +15,11 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection, PatchCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from PIL import Image
 
+from fastrl.reports import video
 from fastrl.reports.plot import GREY, INK, PALETTE
+from fastrl.reports.video import FRAME
 
-FRAME = 0.04
-"""Seconds that a frame of a film is shown."""
 FRAMES = 250
 """Most frames of an episode; a longer one is shown faster than it was."""
 DPI = 100
@@ -69,14 +68,16 @@ class Shapes:
         return places + sideways * self.radius[:, None, None]
 
 
-def film(model: mujoco.MjModel, clips: list[Clip], seconds: float, title: str) -> bytes:
-    """A GIF of episodes whose steps last `seconds`: all together where there are walls, else one after another."""
+def film(
+    model: mujoco.MjModel, clips: list[Clip], seconds: float, title: str, encode: video.Encode = video.gif
+) -> bytes:
+    """A film of episodes whose steps last `seconds`: all together where there are walls, else one after another."""
     stride = max(1, round(FRAME / seconds), -(-max(len(clip.qpos) for clip in clips) // FRAMES))
     clips = [dataclasses.replace(c, qpos=c.qpos[::stride], episode_return=c.episode_return[::stride]) for c in clips]
     shapes = [Shapes.of(model, clip.qpos) for clip in clips]
     if len(walls(model)):
-        return _gif(*_together(model, clips, shapes, title))
-    return _gif(*_in_turn(clips, shapes, title, stride * seconds))
+        return encode(_pictures(*_together(model, clips, shapes, title)))
+    return encode(_pictures(*_in_turn(clips, shapes, title, stride * seconds)))
 
 
 def paths(model: mujoco.MjModel, clips: list[Clip], title: str) -> bytes:
@@ -209,13 +210,9 @@ def _ground(axes: Axes, above: bool, height: float, way: np.ndarray) -> None:
     axes.add_collection(PatchCollection([Rectangle((x, y), w, h) for x, y, w, h in corners], color=colour, lw=0))
 
 
-def _gif(figure: Figure, frames: Iterable[None]) -> bytes:
-    canvas, images = figure.canvas, []
+def _pictures(figure: Figure, frames: Iterable[None]) -> Iterator[np.ndarray]:
+    """The pixels [H, W, 3] of every frame."""
+    canvas = figure.canvas
     for _ in frames:
         canvas.draw()
-        pixels = np.asarray(canvas.buffer_rgba())[..., :3]  # type: ignore[attr-defined]
-        images.append(Image.fromarray(pixels).quantize(64))
-    out = io.BytesIO()
-    duration = round(1000 * FRAME)
-    images[0].save(out, format="GIF", save_all=True, append_images=images[1:], duration=duration, loop=0)
-    return out.getvalue()
+        yield np.array(canvas.buffer_rgba())[..., :3]  # type: ignore[attr-defined]

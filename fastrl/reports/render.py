@@ -13,7 +13,7 @@ from fastrl.agent import Agent
 from fastrl.engine.playing import begun, player_of
 from fastrl.envs import Rescale
 from fastrl.planning import request as requests
-from fastrl.reports import film
+from fastrl.reports import film, video
 from fastrl.reports.film import Clip
 from fastrl.runs import manifest
 from fastrl.types import Environment, UserError
@@ -29,16 +29,16 @@ def render(
     report: Callable[[str], None] | None = None,
     **env_options: Any,
 ) -> list[Path]:
-    """Writes a GIF of `episodes` of the deterministic policy of the agent's first seed; returns what was written.
+    """Writes a film of `episodes` of the deterministic policy of the agent's first seed; returns what was written.
 
-    Among walls there is a PNG of the ways beside it. `report` gets a line before it begins. Raises `UserError` where
-    the environment has no MuJoCo model, and where a file would be overwritten.
+    `out` ends in .mp4, which takes an encoder (`fastrl.reports.video`), or in .gif. Among walls there is a PNG of the
+    ways beside it. `report` gets a line before it begins. Raises `UserError` where the environment has no MuJoCo model,
+    and where a file would be overwritten.
     """
     environment: Any = requests.environment(env, env_options)
     requests.same_sizes(agent.spec, environment.spec)
     target = Path(out)
-    if target.suffix != ".gif":
-        raise UserError(f"--out {target} is no .gif; films are GIFs, name one")
+    encode = video.encoding(target)
     if not target.parent.is_dir():
         raise UserError(f"--out {target}: {target.parent} is no folder; create it first")
     picture = target.with_suffix(".png")
@@ -50,7 +50,7 @@ def render(
         report(f"playing and drawing {environment.spec.name}: episodes {episodes}")
     clips = play(agent, environment, episodes, key)
     title = environment.spec.name
-    manifest.replace(target, film.film(model, clips, seconds, title))
+    manifest.replace(target, film.film(model, clips, seconds, title, encode))
     if not len(film.walls(model)):
         return [target]
     if environment.spec.sparse:

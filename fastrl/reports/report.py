@@ -4,44 +4,66 @@ It states numbers with their intervals and concludes no more than they support.
 """
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from fastrl.reports import statistics
+from fastrl import statistics
+from fastrl.reports import html
 from fastrl.reports.plot import curves
 from fastrl.reports.results import Results, by_point, load
-from fastrl.reports.statistics import Interval
+from fastrl.reports.tables import Block, Table
 from fastrl.runs import manifest
+from fastrl.statistics import Interval
 
 PICTURE = "curves.png"
-REPORT = "report.md"
+REPORT, PAGE = "report.md", "report.html"
 FEW = 5
 """With fewer seeds all lie on one side by chance in more than 1 case of 10, so nothing is concluded."""
 
 
 def write_report(folder: Path | str) -> Path:
-    """Writes `curves.png` and `report.md` into a run folder and returns the page's path."""
+    """Writes `curves.png`, `report.md` and `report.html` into a run folder; returns the path of `report.md`."""
     run, points = load(folder), by_point(folder)
     curves([run.folder], run.folder / PICTURE)
-    found = [_outcome(run), _seeds(run)] if len(points) == 1 else [_points(points)]
-    parts = [_what(run), *found, _cost(run), _command(run)]
-    manifest.replace(run.folder / REPORT, ("\n\n".join(filter(None, parts)) + "\n").encode(errors="surrogateescape"))
+    parts = blocks(run, points)
+    manifest.replace(run.folder / REPORT, ("\n\n".join(map(str, parts)) + "\n").encode(errors="surrogateescape"))
+    write_page([run.folder], run.folder / PAGE)
     return run.folder / REPORT
+
+
+def write_page(folders: list[Path | str], out: Path, between: Sequence[Block] = ()) -> Path:
+    """Writes one HTML page of run folders: curves, tables (with those `between` runs) and the options that differ."""
+    loaded = [by_point(folder) for folder in folders]
+    runs = [run for points in loaded for run in points]
+    details = [blocks(load(points[0].folder), points) for points in loaded]
+    manifest.replace(out, html.page(runs, [compared(runs), *between], details))
+    return out
+
+
+def blocks(run: Results, points: list[Results]) -> list[Block]:
+    """A run's page in parts, as Markdown and HTML show it; `points` are those of `by_point`."""
+    found = [*_outcome(run), *_seeds(run)] if len(points) == 1 else _points(points)
+    return [part for part in [*_what(run), *found, *_cost(run), *_command(run)] if part]
 
 
 def table(folders: list[Path | str]) -> str:
     """One Markdown table over several run folders, a row each; with scores where a task of theirs has any."""
-    runs = [run for folder in folders for run in by_point(folder)]
+    return str(compared([run for folder in folders for run in by_point(folder)]))
+
+
+def compared(runs: list[Results]) -> Table:
+    """The table of `table`."""
     scored = any(run.scale for run in runs)
     head = ["run", "recipe", "environment", "seeds", "online steps", "measure"]
     head += ["at the switch", "final", "best", "final minus switch"]
     head += ["score of the final"] if scored else []
-    return _table([*head, "wall time"], [_row(run, scored) for run in runs])
+    return Table([*head, "wall time"], [_row(run, scored) for run in runs])
 
 
-def _points(points: list[Results]) -> str:
+def _points(points: list[Results]) -> list[Block]:
     """The points of a sweep, a row each: the seeds of every point are the same."""
     head = ["point", "seeds", f"{points[0].quantity} at the {points[0].origin}", "final", "best"]
     head += [f"{points[0].scale.name} of the final"] if points[0].scale else []
@@ -49,11 +71,11 @@ def _points(points: list[Results]) -> str:
     for run in points:
         found = statistics.summary(run.values)
         before = "-" if run.switch is None else _estimate(run, run.values[:, run.switch])
-        final = _with_interval(run, found.final_iqm, found.final_interval)
+        final = with_interval(run, found.final_iqm, found.final_interval)
         rows.append([run.point, str(len(run.values)), before, final])
-        rows[-1].append(_with_interval(run, found.best_iqm, found.best_interval))
+        rows[-1].append(with_interval(run, found.best_iqm, found.best_interval))
         rows[-1] += [_scored(run, found.final_iqm, found.final_interval)] if run.scale else []
-    return f"## Points of the sweep\n\n{_table(head, rows)}"
+    return ["## Points of the sweep", Table(head, rows)]
 
 
 def _row(run: Results, scored: bool) -> list[str]:
@@ -72,15 +94,15 @@ def _row(run: Results, scored: bool) -> list[str]:
         f"{run.online[-1]:,}",
         run.measure,
         switch,
-        _with_interval(run, found.final_iqm, found.final_interval),
-        _with_interval(run, found.best_iqm, found.best_interval),
+        with_interval(run, found.final_iqm, found.final_interval),
+        with_interval(run, found.best_iqm, found.best_interval),
         difference,
         *([score] if scored else []),
         _duration(sum(_seconds(phase) for phase in run.timing)) if run.timing else "-",
     ]
 
 
-def _what(run: Results) -> str:
+def _what(run: Results) -> list[Block]:
     """Title, picture and the run in one table."""
     config = run.config
     options = config.get("identity", {}).get("env_options", {})
@@ -93,10 +115,10 @@ def _what(run: Results) -> str:
     rows += [["environment steps of evaluations, per seed at most", f"{run.eval_steps:,}" if run.eval_steps else None]]
     shown = [[name, str(value)] for name, value in rows if value is not None]
     title = f"# {run.label}" + (f" on {config['env']}" if config.get("env") else "")
-    return f"{title}\n\n![evaluations]({PICTURE})\n\n{_table(['what ran', ''], shown)}"
+    return [title, f"![evaluations]({PICTURE})", Table(["what ran", ""], shown)]
 
 
-def _outcome(run: Results) -> str:
+def _outcome(run: Results) -> list[Block]:
     """Before, after, best, and the difference, with intervals, as they are and as scores."""
     found, values = statistics.summary(run.values), run.values
     centre = "interquartile mean" if len(values) >= 4 else "mean"
@@ -108,7 +130,7 @@ def _outcome(run: Results) -> str:
         known.append((f"lowest after it ({_where(run, later)})", *_estimated(values[:, later])))
     known.append(("final", found.final_iqm, found.final_interval))
     known.append((f"best ({_where(run, found.best_index)})", found.best_iqm, found.best_interval))
-    rows = [[what, _with_interval(run, x, ends), _scored(run, x, ends)] for what, x, ends in known]
+    rows = [[what, with_interval(run, x, ends), _scored(run, x, ends)] for what, x, ends in known]
     statement = ""
     if run.switch is not None and run.went_online:
         difference = values[:, -1] - values[:, run.switch]
@@ -119,7 +141,7 @@ def _outcome(run: Results) -> str:
         rows = [row[:2] for row in rows]
     else:
         head.append(run.scale.name)
-    return "\n\n".join(filter(None, ["## Outcome", _table(head, rows), statement, _references(run)]))
+    return ["## Outcome", Table(head, rows), statement, _references(run)]
 
 
 def _statement(run: Results, difference: np.ndarray) -> str:
@@ -150,7 +172,7 @@ def _statement(run: Results, difference: np.ndarray) -> str:
     return f"**The {run.quantity} at the end {verb} {relation} the {run.quantity} at the {run.origin}.** {method}."
 
 
-def _seeds(run: Results) -> str:
+def _seeds(run: Results) -> list[Block]:
     """Every seed's numbers."""
     head, columns = ["seed"], []
     if run.switch is not None and run.went_online:
@@ -158,15 +180,15 @@ def _seeds(run: Results) -> str:
         columns.append(run.values[:, run.switch])
     head += ["final", "best"]
     columns += [run.values[:, -1], run.values.max(1)]
-    rows = [[str(seed), *(_number(run, float(column[n])) for column in columns)] for n, seed in enumerate(run.seeds)]
+    rows = [[str(seed), *(number(run, float(column[n])) for column in columns)] for n, seed in enumerate(run.seeds)]
     rows += [[str(lost.seed), "frozen", *[""] * (len(head) - 2)] for lost in run.frozen]
-    return f"## Each seed ({run.quantity})\n\n{_table(head, rows)}"
+    return [f"## Each seed ({run.quantity})", Table(head, rows)]
 
 
-def _cost(run: Results) -> str:
+def _cost(run: Results) -> list[Block]:
     """Wall time and speed of each phase; steps are those of one seed."""
     if not run.timing:
-        return ""
+        return []
     rows = []
     for phase in run.timing:
         seconds, steps = float(phase["seconds"]), int(phase["steps"])
@@ -175,15 +197,15 @@ def _cost(run: Results) -> str:
         rows[-1] += [_duration(float(phase.get(f"{name}_seconds", 0.0))) for name in ("evaluation", "compile")]
     head = ["phase", "steps per seed", "wall time", "steps/s", "evaluation", "compile"]
     total = _duration(sum(_seconds(phase) for phase in run.timing))
-    return f"## Cost\n\n{_table(head, rows)}\n\n{total} in all, {_count(len(run.values))} at once."
+    return ["## Cost", Table(head, rows), f"{total} in all, {_count(len(run.values))} at once."]
 
 
-def _command(run: Results) -> str:
+def _command(run: Results) -> list[Block]:
     command = run.config.get("command")
     if not command:
-        return ""
+        return []
     line = command if isinstance(command, str) else " ".join(command)
-    return f"## Command\n\n```\n{line}\n```"
+    return ["## Command", f"```\n{line}\n```"]
 
 
 def _seconds(phase: dict[str, Any]) -> float:
@@ -192,18 +214,19 @@ def _seconds(phase: dict[str, Any]) -> float:
 
 
 def _estimate(run: Results, x: np.ndarray) -> str:
-    return _with_interval(run, *_estimated(x))
+    return with_interval(run, *_estimated(x))
 
 
 def _estimated(x: np.ndarray) -> tuple[float, Interval]:
     return statistics.iqm(x), statistics.stratified_bootstrap(x)
 
 
-def _with_interval(run: Results, centre: float, interval: Interval) -> str:
-    text = _number(run, centre)
+def with_interval(run: Results, centre: float, interval: Interval) -> str:
+    """A number of a run's measure and its interval, where there is one."""
+    text = number(run, centre)
     if math.isnan(interval[0]):
         return text
-    return f"{text} [{_number(run, interval[0])}, {_number(run, interval[1])}]"
+    return f"{text} [{number(run, interval[0])}, {number(run, interval[1])}]"
 
 
 def _scored(run: Results, centre: float, interval: Interval) -> str:
@@ -219,14 +242,15 @@ def _references(run: Results) -> str:
     """What 0 and 100 of the score are."""
     if run.scale is None:
         return ""
-    low, high = (_number(run, end) for end in (run.scale.low, run.scale.high))
+    low, high = (number(run, end) for end in (run.scale.low, run.scale.high))
     ends = f"{run.scale.name[0].upper()}{run.scale.name[1:]}: 0 is a {run.quantity} of {low}, 100 one of {high}"
     if run.scale.name.startswith("D4RL"):
         return f"{ends}, D4RL's references; it compares with published scores where the data were D4RL's own."
     return f"{ends}, measured here (`fastrl scores {run.config['env']}`); it compares with no score of D4RL."
 
 
-def _number(run: Results, x: float) -> str:
+def number(run: Results, x: float) -> str:
+    """A number of a run's measure as people write it."""
     if math.isnan(x):
         return "not finite"
     if run.rate:
@@ -252,9 +276,3 @@ def _duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
-
-
-def _table(head: list[str], rows: list[list[str]]) -> str:
-    """A Markdown table."""
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)

@@ -1,3 +1,6 @@
+import re
+import subprocess
+
 import jax
 import numpy as np
 import pytest
@@ -5,7 +8,7 @@ from PIL import Image
 
 import fastrl
 from fastrl.agent import Agent
-from fastrl.reports import render
+from fastrl.reports import render, video
 from fastrl.types import UserError
 
 pytestmark = pytest.mark.usefixtures("quick")
@@ -28,6 +31,17 @@ def test_a_film_and_the_ways_of_a_maze(tmp_path):
         assert picture.size == (960, 1040)
     with pytest.raises(UserError, match=r"a.gif exists; name another file"):
         render.render(untrained(env), env, tmp_path / "a.gif")
+
+
+@pytest.mark.skipif(video.encoder() is None, reason="needs ffmpeg or imageio-ffmpeg")
+def test_a_film_is_an_mp4_where_it_is_named_so(tmp_path):
+    env = fastrl.make("pointmaze-umaze", horizon=12, frame_skip=5)
+    written = render.render(untrained(env), env, tmp_path / "a.mp4", episodes=2)
+    assert written == [tmp_path / "a.mp4", tmp_path / "a.png"]
+    done = subprocess.run([video.encoder(), "-i", written[0], "-f", "null", "-"], capture_output=True, check=True)
+    said = done.stderr.decode()
+    assert re.search(r"Video: h264 .*yuv420p.* 480x520", said)
+    assert re.findall(r"frame= *(\d+)", said)[-1] == str(13 + 25), "the reset, every step, and a second of the end"
 
 
 def test_what_is_played_is_what_the_policy_does(tmp_path):
@@ -58,7 +72,7 @@ def test_what_cannot_be_drawn_is_one_line(tmp_path):
     env = fastrl.make("probe-constant")
     for name, out, match in (
         ("probe-constant", tmp_path / "a.gif", "probe-constant cannot be drawn: it has no MuJoCo model"),
-        ("probe-constant", tmp_path / "a.mp4", "is no .gif"),
+        ("probe-constant", tmp_path / "a.avi", "is no .mp4 and no .gif"),
         ("probe-constant", tmp_path / "no" / "a.gif", "is no folder"),
         ("pointmaze-umaze", tmp_path / "a.gif", "the agent is of probe-constant"),
     ):

@@ -74,7 +74,7 @@ def test_report_has_numbers_costs_picture_and_command(tmp_path):
     report.write_report(folder)
     assert before == ((folder / "curves.png").read_bytes(), (folder / "report.md").read_text())
     left = {p.name for p in folder.iterdir()}
-    assert left == {"metrics.jsonl", "config.json", "timing.json", "report.md", "curves.png"}
+    assert left == {"metrics.jsonl", "config.json", "timing.json", "report.md", "report.html", "curves.png"}
 
 
 def test_one_seed_gets_no_interval_and_no_verdict(tmp_path):
