@@ -122,7 +122,11 @@ def _look(where: str, identity: str, options: dict[str, Any]) -> tuple[Any, Any,
         raise unknown("Gymnasium environment", identity, gymnasium.registry) from None
     except (Exception, SystemExit) as error:
         missing = isinstance(error, ModuleNotFoundError)
-        fix = "install what is missing, or add its folder to PYTHONPATH" if missing else "mend it"
+        fix = (
+            "install what is missing, or add its folder to PYTHONPATH"
+            if missing
+            else "mend it, gymnasium.make alone fails alike"
+        )
         raise UserError(f"{where} cannot be made: {told(error).rstrip('.')}; {fix}") from error
     return *spaces_of_it, spec.max_episode_steps if spec else None
 
@@ -132,7 +136,7 @@ def _observed(where: str, space: Any) -> int:
     if isinstance(space, Dict) and space.spaces:
         return sum(_observed(where, part) for part in space.values())
     if not isinstance(space, Box):
-        raise UserError(f"{where}: observes {spaces.words(space)}; only a Box, or a Dict of Boxes, can be learnt from")
+        raise spaces.not_observed(where, space)
     spaces.no_image(where, space.shape, space.dtype)
     if 0 in space.shape:
         raise UserError(f"{where}: observes a Box without numbers; give it at least one")

@@ -74,6 +74,10 @@ ADAPTERS = {
     ),
     "gymnasium": ("fastrl.envs.from_gymnasium:make", "any task of Gymnasium with continuous actions, on the host"),
     "gymnax": ("fastrl.envs.from_gymnax:make", "gymnax's tasks with continuous actions, such as gymnax:Pendulum-v1"),
+    "playground": (
+        "fastrl.envs.from_playground:make",
+        "MuJoCo Playground's tasks, such as playground:CartpoleBalance",
+    ),
 }
 
 _REGISTERED: dict[str, Factory] = {}  # the user's own

@@ -34,13 +34,25 @@ def no_image(where: str, shape: tuple[int, ...], dtype: Any) -> None:
     """Refuses observations of `shape` (of one step) and `dtype` that are an image."""
     if np.dtype(dtype) == np.uint8 and len(shape) > 1:
         raise UserError(
-            f"{where}: observes images, uint8 of shape {shape}; only vectors can be learnt from, encode them"
+            f"{where}: observes images, uint8 of shape {shape}; only vectors can be learnt from, encode them in a "
+            "wrapper such as gymnasium.wrappers.TransformObservation"
         )
+
+
+def not_observed(where: str, space: Any) -> UserError:
+    """The error for observations that are no Box and no Dict of them."""
+    return UserError(
+        f"{where}: observes {words(space)}; only a Box, or a Dict of Boxes, can be learnt from: "
+        "wrap it in gymnasium.wrappers.FlattenObservation"
+    )
 
 
 def not_a_box(where: str, space: Any) -> UserError:
     """The error for actions that are no Box."""
-    return UserError(f"{where}: acts in {words(space)}; only continuous actions, a Box of floats, can be learnt")
+    fix = "choose a task with such actions; some have an option for them, as LunarLander-v3 has continuous=true"
+    if str(space).startswith(("Dict", "Tuple")):
+        fix = "join them in one Box, as gymnasium.wrappers.TransformAction can"
+    return UserError(f"{where}: acts in {words(space)}; only continuous actions, a Box of floats, can be learnt: {fix}")
 
 
 def bounds(where: str, dtype: Any, low: Any, high: Any) -> tuple[np.ndarray, np.ndarray]:

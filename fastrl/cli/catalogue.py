@@ -22,7 +22,7 @@ def listing() -> str:
         row = registry.row(name)
         rows.append((name, str(row.obs_size), str(row.action_size), str(row.horizon), row.backend, row.domain))
     table = aligned(("name", "obs", "action", "horizon", "backend", "defaults of"), rows)
-    others = "\n".join(f"{prefix + ':ID':12}  {meaning}" for prefix, (_, meaning) in sorted(registry.ADAPTERS.items()))
+    others = "\n".join(f"{prefix + ':ID':13}  {meaning}" for prefix, (_, meaning) in sorted(registry.ADAPTERS.items()))
     return f"{table}\n\n{others}\n\nfastrl envs NAME shows one with its options and checks that it keeps the protocol."
 
 

@@ -92,6 +92,9 @@ def read(folder: Path, order: tuple[str, ...]) -> Rows:
     try:
         metadata = json.loads((folder / "metadata.json").read_bytes())
         box = _box(where, json.loads(metadata["action_space"])) if "action_space" in metadata else None
+        observed = json.loads(metadata.get("observation_space", "{}")).get("type")
+        if observed in ("Discrete", "MultiDiscrete", "MultiBinary"):  # numbers that count nothing
+            raise spaces.not_observed(where, observed)
         episodes = (_hdf5 if metadata.get("data_format", "hdf5") == "hdf5" else _stored)(folder)
         for number, episode in episodes:
             if not parts:

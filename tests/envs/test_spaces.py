@@ -78,11 +78,14 @@ def through_minari(folder, space, action=None, observation=VECTOR, steps=3):
 
 
 REFUSED = [
-    (Discrete(3), "acts in Discrete.*; only continuous actions, a Box of floats, can be learnt"),
+    (
+        Discrete(3),
+        "acts in Discrete.*; only continuous actions, a Box of floats, can be learnt: choose a task with",
+    ),
     (MultiDiscrete([3, 2]), "acts in MultiDiscrete.*; only continuous actions"),
     (MultiBinary(2), "acts in MultiBinary.*; only continuous actions"),
     (Tuple((VECTOR, VECTOR)), "acts in Tuple.*; only continuous actions"),
-    (Dict({"arm": VECTOR}), "acts in Dict.*; only continuous actions"),
+    (Dict({"arm": VECTOR}), "acts in Dict.*; only continuous actions.*: join them in one Box"),
     (Box(0, 5, (2,), np.int64), "acts in whole numbers, a Box of int64; make it a Box of floats, and round inside"),
     (Box(0, 1, (2,), np.uint8), "acts in whole numbers, a Box of uint8"),
     (box([1, 2], [1, 2]), "every action is fixed, low equals high; leave the agent one to choose"),
@@ -111,6 +114,14 @@ def test_any_shape_of_floats_is_flattened_at_every_door(tmp_path, monkeypatch, s
     data = through_minari(tmp_path / "data", action, recorded, observation=action)
     assert data.obs.shape == data.action.shape == (3, size)
     np.testing.assert_allclose(data.action, recorded.reshape(3, size) / 2, atol=1e-6)
+
+
+def test_recorded_observations_that_count_nothing_are_refused(tmp_path):
+    through_minari(tmp_path / "data", VECTOR)
+    file = tmp_path / "data" / "metadata.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"observation_space": '{"type": "Discrete", "n": 4}'}))
+    with pytest.raises(UserError, match=r"observes Discrete; only a Box.*: wrap it in gymnasium\.wrappers\.Flatten"):
+        datasets.load(tmp_path / "data")
 
 
 @pytest.mark.parametrize("shape", [(8, 8), (8, 8, 3)])
