@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,16 @@ from fastrl.types import Algorithm, Key, Spec, State, UserError
 
 FORMAT = 2
 """Of agent.json and the arrays beside it; 1 was fastrl 0.1's, whose networks were named otherwise."""
+
+
+ALLOW_CODE = "FASTRL_ALLOW_CODE"
+"""The environment's variable that lets an agent import the code that it names; in Python, importing it first does."""
+
+
+def own_code(fields: dict[str, Any]) -> list[str]:
+    """The code that an agent's options (a dictionary of them) name beside fastrl's own: MODULE:NAME or FILE.py:NAME."""
+    names = ("algorithm", "actor", "critic", "actor_optimizer", "critic_optimizer")
+    return [given for name in names if isinstance(given := fields.get(name), str) and ":" in given]
 
 
 def algorithm_of(config: configs.Options, spec: Spec) -> Algorithm:
@@ -154,12 +165,21 @@ def load(path: str | Path) -> Agent:
 
 
 def _config(home: Path, fields: dict[str, Any]) -> Any:
-    """An agent's options; a class that is not ours is imported, and a network that was handed over must be named."""
+    """An agent's options; a class that is not ours is imported, and a network that was handed over must be named.
+
+    Raises `UserError` where that would run code that nobody has imported yet: the agent may be a stranger's.
+    """
     for name in ("actor", "critic"):
         if (given := fields.get(name)) is not None and ":" not in given:
-            raise UserError(f"{home} has a {name} of its own, {given}, which cannot be found again: use MODULE:NAME")
+            raise UserError(f"{home} has a {name} of its own, {given!r}, which cannot be found again: use MODULE:NAME")
     name = fields["algorithm"]
     if name not in methods.ALGORITHMS and ":" not in name:
         raise ValueError(f"there is no algorithm {name!r}")
+    for given in own_code(fields):
+        if not (plugins.imports_nothing(given) or os.environ.get(ALLOW_CODE) == "1"):
+            raise UserError(
+                f"{home / 'agent.json'} names code, {given!r}, which using the agent would run; "
+                f"where it is yours, or you have read it, set {ALLOW_CODE}=1"
+            )
     kind = None if name in methods.ALGORITHMS else plugins.resolve("algorithm", name)
     return methods.restore(fields, kind)

@@ -23,6 +23,18 @@ class Failure(Exception):
     """
 
 
+def printable(text: str) -> str:
+    """`text` as a terminal may show it: what would steer it, or turn the direction of writing, is an escape.
+
+    Names come from files, and a file may be a stranger's.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape", "surrogatepass").decode() for c in text
+    )
+
+
 def unknown(what: str, word: str, known: Iterable[str], hint: str = "") -> UserError:
     """The error for a word that names nothing: the nearest one that does, else `hint`, else all where they are few."""
     names = {name.lower(): name for name in known}

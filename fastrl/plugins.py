@@ -24,6 +24,17 @@ def resolve(what: str, given: Any) -> Any:
     return getattr(module, name)
 
 
+def imports_nothing(given: str) -> bool:
+    """Whether the code that `given` names was imported already by somebody else, so that finding it runs nothing new.
+
+    What belongs to Python itself does not count: nobody hands that over.
+    """
+    where = given.rpartition(":")[0]
+    if where.endswith(".py"):
+        return _name(Path(where)) in sys.modules
+    return where in sys.modules and where.partition(".")[0] not in sys.stdlib_module_names
+
+
 def made_for(given: Any, spec: Any) -> Any:
     """A module as it is, or what a class or function makes of the environment's spec."""
     from flax import linen as nn
@@ -63,8 +74,7 @@ def _file(what: str, path: Path) -> Any:
     """A Python file, imported once."""
     if not path.is_file():
         raise UserError(f"{what}: there is no file {path}")
-    name = f"{path.stem}_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]}"
-    if name in sys.modules:
+    if (name := _name(path)) in sys.modules:
         return sys.modules[name]
     found = importlib.util.spec_from_file_location(name, path)
     assert found is not None and found.loader is not None
@@ -76,6 +86,11 @@ def _file(what: str, path: Path) -> Any:
         del sys.modules[name]
         raise _broken(what, str(path), error) from error
     return module
+
+
+def _name(path: Path) -> str:
+    """The module that a file becomes."""
+    return f"{path.stem}_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]}"
 
 
 def _broken(what: str, name: str, error: Exception) -> UserError:

@@ -1,6 +1,7 @@
 import dataclasses
 import json
 import pickle
+import shutil
 
 import jax
 import numpy as np
@@ -116,3 +117,45 @@ def test_an_agent_can_be_saved_again(agent, tmp_path):
     other = dataclasses.replace(agent, state=jax.tree.map(lambda x: x + 1, agent.state))
     other.save(tmp_path)
     assert digests.total(agents.load(tmp_path).state) == digests.total(other.state)
+
+
+NETWORK = """
+from flax import linen as nn
+open("ran", "a").write("x")
+
+
+class Own(nn.Module):
+    @nn.compact
+    def __call__(self, obs):
+        return nn.Dense(2)(obs)
+"""
+
+
+@pytest.mark.parametrize("named", ["own_net:Own", "own_net.py:Own", "os:abort", "subprocess:run", "antigravity:x"])
+@pytest.mark.parametrize("field", ["algorithm", "actor", "critic", "actor_optimizer"])
+def test_an_agent_runs_no_code_that_nobody_allowed(saved, tmp_path, monkeypatch, named, field):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "own_net.py").write_text(NETWORK)
+    shutil.copytree(saved, tmp_path / "a")
+    content = json.loads((tmp_path / "a" / "agent.json").read_text())
+    content["config"][field] = named
+    (tmp_path / "a" / "agent.json").write_text(json.dumps(content))
+    with pytest.raises(UserError, match=f"names code, '{named}', which .* set FASTRL_ALLOW_CODE=1"):
+        agents.load(tmp_path / "a")
+    assert not (tmp_path / "ran").exists()
+
+
+def test_code_that_is_imported_or_allowed_is_used(saved, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "own_net.py").write_text(NETWORK)
+    shutil.copytree(saved, tmp_path / "a")
+    content = json.loads((tmp_path / "a" / "agent.json").read_text())
+    content["config"]["actor"] = "own_net.py:Own"
+    (tmp_path / "a" / "agent.json").write_text(json.dumps(content))
+    monkeypatch.setenv("FASTRL_ALLOW_CODE", "1")
+    with pytest.raises(UserError, match="Own returns"):  # a network that is no policy
+        agents.load(tmp_path / "a")
+    assert (tmp_path / "ran").read_text() == "x"
+    monkeypatch.delenv("FASTRL_ALLOW_CODE")
+    with pytest.raises(UserError, match="Own returns"):  # imported by now
+        agents.load(tmp_path / "a")

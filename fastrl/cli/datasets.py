@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fastrl.cli.options import Parser
-from fastrl.errors import UserError
+from fastrl.errors import UserError, printable
 
 if TYPE_CHECKING:
     from fastrl.data.datasets import Dataset
@@ -19,7 +19,7 @@ SUFFIXES = (".hdf5", ".h5", ".npz")
 
 def to_stderr(line: str) -> None:
     """Prints a line about progress."""
-    print(line, file=sys.stderr)
+    print(printable(line), file=sys.stderr)
 
 
 def dataset_options(parser: Parser) -> None:

@@ -1,6 +1,6 @@
 """Exit codes when standard output or error is closed, full, cut off by its reader, or cannot encode a character.
 
-This module imports the standard library only.
+Only the standard library is imported here, and `fastrl.errors`, which does the same.
 """
 
 import contextlib
@@ -11,6 +11,8 @@ import signal
 import sys
 from collections.abc import Callable
 from typing import Any, TextIO
+
+from fastrl.errors import printable
 
 OUTSIDE = (
     *(errno.EACCES, errno.EBADF, errno.EDQUOT, errno.EIO, errno.EMFILE),
@@ -29,15 +31,30 @@ def prepare() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
+class _Harmless:
+    """A stream that shows what would steer a terminal as escapes."""
+
+    def __init__(self, stream: TextIO):
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        self._stream.write(printable(text))
+        return len(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
 def delivered(command: Callable[[], int]) -> int:
-    """Runs `command` and returns its exit code once all of its output is written.
+    """Runs `command` and returns its exit code once all of its output is written, harmless to a terminal.
 
     The code is 128 + SIGPIPE, without a message, where the reader closed the pipe (`fastrl envs | head -1`), and 1,
     with one line, where the machine is at fault.
     """
     try:
         try:
-            return command()
+            with contextlib.redirect_stdout(_Harmless(sys.stdout)):  # type: ignore[type-var]
+                return command()
         finally:
             sys.stdout.flush()
     except BrokenPipeError:
