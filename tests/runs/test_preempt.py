@@ -1,6 +1,9 @@
 import os
 import signal
+import subprocess
+import sys
 import threading
+import time
 
 import pytest
 
@@ -58,3 +61,47 @@ def test_outside_the_main_thread_signals_are_left_alone():
     thread.start()
     thread.join()
     assert seen == [None] and signal.getsignal(signal.SIGTERM) is before
+
+
+CODE = """
+import hashlib, os, signal, sys
+from fastrl.runs import preempt
+preempt.GRACE = float(sys.argv[1])
+with preempt.StopRequest() as stop:
+    if sys.argv[3] == "early":
+        os.kill(os.getpid(), signal.SIGTERM)
+    with stop.compiling():
+        print("compiling", flush=True)
+        hashlib.pbkdf2_hmac("sha256", b"", b"", int(sys.argv[2]))  # as the compiler: in C, and deaf
+    print("compiled", stop.requested, flush=True)
+"""
+
+
+@pytest.mark.parametrize(
+    ("grace", "work", "when", "code"),
+    [(0.2, 1_000_000_000, "meanwhile", 143), (0.2, 1_000_000_000, "early", 143), (60.0, 1_000_000, "meanwhile", 0)],
+)
+def test_a_compiler_that_answers_nothing_is_left_after_a_while(grace, work, when, code):
+    """In a process of its own, as it ends; with a compiler that ends in time, the run goes on and sees the request."""
+    words = [sys.executable, "-c", CODE, str(grace), str(work), when]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None and process.stdout.readline() == "compiling\n"
+    started = time.monotonic()
+    if when == "meanwhile":
+        process.send_signal(signal.SIGTERM)
+    out, error = process.communicate(timeout=60)
+    assert process.returncode == code
+    if code:
+        assert time.monotonic() - started < 10
+        assert error == "fastrl: stopped by signal 15 while XLA compiled; everything is saved, --resume continues\n"
+    else:
+        assert (out, error) == ("compiled 15\n", "")
+
+
+def test_outside_of_the_compiler_nobody_leaves():
+    left, before = [], signal.set_wakeup_fd(-1)
+    signal.set_wakeup_fd(before)
+    with StopRequest(left.append) as stop:
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert stop.requested == signal.SIGTERM
+    assert left == [] and signal.set_wakeup_fd(before) == before
