@@ -12,9 +12,12 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
 SOURCES = ("fastrl", "envs", "kernels", "benchmarks", "tests", ".ci")
+CONTAINED = ("cuda13", "robotics", "hub", "export", "wandb", "trackio")  # extras that the container's versions are of
 MAPPED = ("envs", "kernels", "benchmarks")  # top folders that install inside fastrl
 
 pytestmark = pytest.mark.slow
@@ -61,6 +64,7 @@ def test_the_wheel_holds_every_module_and_nothing_beside_fastrl(dist):
     assert {name for name in own if name.split("/")[1] not in MAPPED} <= names
     assert "fastrl/py.typed" in names
     assert {f"fastrl/behaviours/{path.name}" for path in (ROOT / "fastrl" / "behaviours").iterdir()} <= names
+    assert {f"fastrl/reports/page.{kind}" for kind in ("html", "css", "js")} <= names
     assert any(name.endswith("licenses/LICENSE") for name in names)
 
 
@@ -93,3 +97,19 @@ def test_a_python_that_is_named_has_a_folder_of_its_own(words, folder):
     python = words[0].partition("=")[2] if words else "python3"
     assert lines[0] == f"{python} -m venv {folder}"
     assert lines[-1].startswith(f"{folder}/bin/python -m pytest")
+
+
+def test_the_container_pins_what_is_installed_and_within_its_range():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    lines = [
+        line for line in (ROOT / "docker" / "constraints.txt").read_text().splitlines() if not line.startswith("#")
+    ]
+    pinned = dict(line.split("==") for line in lines)
+    extras = project["optional-dependencies"]
+    wanted = [*project["dependencies"], *(need for name in CONTAINED for need in extras[name])]
+    for requirement in map(Requirement, wanted):
+        assert requirement.specifier.contains(pinned[canonicalize_name(requirement.name)]), requirement
+    text = (ROOT / "Dockerfile").read_text()
+    asked = re.findall(r"EXTRAS=(\S+)", text)
+    assert asked and {name for each in asked for name in each.split(",")} <= set(CONTAINED)
+    assert "docker/constraints.txt" in text
