@@ -43,8 +43,10 @@ _LAZY = {
     "Dataset": "fastrl.data.datasets",
     "save_d4rl": "fastrl.data.export",
     "save_minari": "fastrl.data.export",
+    "export": "fastrl.exports.export",
     "make": "fastrl.envs.registry",
     "register": "fastrl.envs.registry",
+    "to_gymnasium": "fastrl.envs.to_gymnasium",
     "Agent": "fastrl.agent",
     "load_agent": "fastrl.agent",
     "Algorithm": "fastrl.types",
@@ -85,14 +87,15 @@ __all__ = [
     "__version__",
     "envs",
     "option",
+    "statistics",
     *_LAZY,
 ]
 
 
 def __getattr__(name: str) -> Any:
     """Imports what needs jax only when it is asked for, so that `fastrl --help` is instant."""
-    if name == "envs":
-        return importlib.import_module("fastrl.envs")
+    if name in ("envs", "statistics"):
+        return importlib.import_module(f"fastrl.{name}")
     if name not in _LAZY:
         raise AttributeError(f"module 'fastrl' has no attribute {name!r}")
     attribute = "load" if name == "load_agent" else name

@@ -23,13 +23,13 @@ from fastrl.engine import seeds, streams
 from fastrl.engine.phase import Phase
 from fastrl.engine.plan import Plan
 from fastrl.envs import host
-from fastrl.methods import name_of
+from fastrl.loggers import names as loggers
+from fastrl.planning import asked as asking
 from fastrl.planning import plan as plans
 from fastrl.planning import request as requests
 from fastrl.planning import sweep as sweeps
 from fastrl.planning.builder import Builder
 from fastrl.planning.request import Request
-from fastrl.recipes import names, ocr_cft
 from fastrl.runs import folder, processes
 from fastrl.runs.folder import Resume
 from fastrl.runs.progress import Progress
@@ -72,12 +72,12 @@ def run(
     `recipe` is a name, MODULE:NAME, or a function of the builder that returns phases. `env` is a name or an
     environment, `dataset` what `fastrl.load` reads or a `Dataset`; `start` is an agent (or its folder) that replaces
     the recipe's offline phase; `domain` are defaults in place of those of the environment's. `options` are run options
-    and options of the algorithms (`fastrl run --help` lists them). With `out`, a run folder holds config, metrics,
+    and options of the algorithms (`fastrl run --help-all` lists them). With `out`, a run folder holds config, metrics,
     report, picture and checkpoints; `resume=True` continues it, "auto" does or starts one. Raises `UserError` on bad
     input, before anything is written, and where another process is at work in that folder.
     """
     sweeps.check(sweep or {})
-    request = asked(
+    request = asking.recipe(
         recipe,
         env=env,
         dataset=dataset,
@@ -88,13 +88,6 @@ def run(
         options=options,
     )
     return _execute(request, out, resume, progress, command)
-
-
-def asked(recipe: str | Callable[[Builder], list[Phase]], *, options: Mapping[str, Any], **arguments: Any) -> Request:
-    """What `run` with these arguments asks for."""
-    run_options, overrides = requests.split_options(options)
-    name, function = (recipe, names.find(recipe)) if isinstance(recipe, str) else (recipe.__name__, recipe)
-    return Request(name, function, options=run_options, overrides=overrides, **arguments)
 
 
 def sweep(
@@ -110,29 +103,11 @@ def sweep(
     Points that differ in numbers (learning rates, weights, the warm-up) are rows of one run, in one compilation. Shapes
     and words (UTD, hidden layers, retention) are runs one after another, each in a folder of its own under `out`.
     """
-    sweeps.check(grid)
-    function = names.find(recipe) if isinstance(recipe, str) else recipe
-    first = {name: values[0] for name, values in grid.items()}
-    options = {key: value for key, value in arguments.items() if key not in requests.PARAMETERS and key != "command"}
-    run_options, overrides = requests.split_options({**options, **first})
-    probe = plans.phases_of(
-        Request(
-            recipe if isinstance(recipe, str) else recipe.__name__,
-            function,
-            arguments["env"],
-            None,
-            None,
-            arguments.get("env_options") or {},
-            run_options,
-            overrides,
-        )
-    )
-    inside = {name: values for name, values in grid.items() if sweeps.in_one_run(name, probe)}
-    outside = {name: values for name, values in grid.items() if name not in inside}
+    inside, points = asking.divided(recipe, grid, arguments)
     progress = progress or Progress(sys.stderr)
     found = []
-    for point in sweeps.rows(outside):
-        folder = None if out is None else Path(out) / sweeps.label(point).replace(", ", "-") if point else Path(out)
+    for point in points:
+        folder = None if out is None else asking.place(out, point)
         if point:
             progress.message(f"sweep: {sweeps.label(point)} (shapes and words run one after another)")
         more = {**arguments, **point}
@@ -156,14 +131,9 @@ def pretrain(
     **options: Any,
 ) -> Agent:
     """Trains `config` on a dataset for `steps` gradient steps; with `env` it is evaluated on the way."""
-
-    def recipe(builder: Builder) -> list[Phase]:
-        return [builder.offline(config)]
-
-    asked = {"seeds": 1, **options, "seed": key, "pretrain_steps": steps, "steps": steps}
-    run_options, overrides = requests.split_options(asked)
-    name = f"pretrain {name_of(config)}"
-    request = Request(name, recipe, env, data, None, env_options or {}, run_options, overrides, domain=domain)
+    request = asking.pretraining(
+        config, data, steps=steps, env=env, env_options=env_options, key=key, domain=domain, **options
+    )
     return _execute(request, out, resume, progress, command).agent
 
 
@@ -182,15 +152,7 @@ def finetune(
     **options: Any,
 ) -> Run:
     """Fine-tunes from `start` (or from scratch): warm-up with the frozen policy, then `config` online."""
-
-    def recipe(builder: Builder) -> list[Phase]:
-        ratio, fill = builder.retention()
-        warmup = presets.warmup(builder.domain)
-        return builder.online(config, warmup=warmup, ratio=ratio, fill=fill, entry=ocr_cft.whole_entry(config))
-
-    run_options, overrides = requests.split_options({**options, "seed": key})
-    name = f"finetune {name_of(config)}"
-    request = Request(name, recipe, env, dataset, start, env_options or {}, run_options, overrides)
+    request = asking.finetuning(config, env, start=start, dataset=dataset, env_options=env_options, key=key, **options)
     return _execute(request, out, resume, progress, command)
 
 
@@ -234,6 +196,7 @@ def _execute(
 ) -> Run:
     plan, identity = plans.make(request)
     if out is None:
+        loggers.check_folder(plan.log)
         return _run(request, plan, None, progress)
     record = {
         "recipe": request.name,
@@ -241,6 +204,7 @@ def _execute(
         "dataset": plan.dataset.name if plan.dataset else None,
         "seeds": plan.seeds,
         "command": command,
+        "log": [named.name for named in plan.log],
     }
     with processes.by_the_first(lambda: folder.claimed(Path(out), identity, record, resume)):
         processes.share_a_folder(Path(out))

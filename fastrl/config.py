@@ -76,6 +76,11 @@ class ActorCritic(Options):
     critic_optimizer: Any = option(None, "the critics' optimiser: an optax transformation, or MODULE:NAME", static=True)
 
 
+def reads(kind: type, option: str) -> bool:
+    """Whether options of this class have this one, and its algorithm does something with it."""
+    return hasattr(kind, option) and option not in getattr(kind, "unused", ())
+
+
 def numbers(config: Options) -> dict[str, float]:
     """The options that are leaves of a run: floats that no program depends on."""
     return {
@@ -156,4 +161,9 @@ class RunOptions:
         None,
         "when a seed's numbers stop being finite, freeze it at its last good update or stop the run; none is freeze "
         "where there are several seeds",
+    )
+    log: tuple[str, ...] = option(
+        ("tensorboard",),
+        "where curves go beside metrics.jsonl, in threads of their own: tensorboard, wandb, trackio, MODULE:NAME of "
+        "yours, with commas between them, or none; a resume may have others",
     )

@@ -62,14 +62,16 @@ ELSEWHERE: dict[tuple[str, ...], str] = {
     ("out",): "save_dir save_path log_dir logdir log_path output output_dir exp_dir work_dir results_dir run_dir",
     ("from", "start", "policy"): "load load_model model model_path checkpoint restore pretrained agent init_from",
     ("resume",): "continue restart auto_resume",
+    ("log",): "wandb use_wandb track trackio loggers logger tensorboard tb_log report_to",
 }
 """Our options, and the words that others have for them."""
 
 NONE: dict[str, str] = {
     "jax takes the device; JAX_PLATFORMS=cpu in the environment asks for the CPU": "cuda device gpu use_gpu platform",
-    "a run folder holds metrics.jsonl and a TensorBoard log": (
-        "wandb use_wandb track wandb_project wandb_project_name wandb_entity log_interval logger tensorboard tb_log"
+    "--log wandb takes WANDB_PROJECT, WANDB_ENTITY and WANDB_MODE from the environment": (
+        "wandb_project wandb_project_name wandb_entity wandb_mode"
     ),
+    "a run folder holds metrics.jsonl, and --log says where else its curves go": "log_interval",
 }
 """What is said of words for which there is no option."""
 

@@ -12,16 +12,16 @@ ROOT = Path(__file__).parents[1]
 SETUPTOOLS: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
 LAYERS: tuple[set[str], ...] = (
     {"errors", "types", "config", "methods", "presets", "words", "startup", "plugins"},
-    {"kernels"},
+    {"kernels", "statistics"},
     {"envs"},
     {"networks", "data", "runs"},
-    {"replay"},
+    {"replay", "loggers"},
     {"algorithms"},
     {"engine"},
     {"agent"},
     {"planning", "recipes"},
-    {"reports", "collect"},
-    {"api", "experiments", "jobs", "cli", "benchmarks"},
+    {"reports", "collect", "exports"},
+    {"api", "experiments", "jobs", "cli", "benchmarks", "hub"},
 )
 FREE = (LAYERS[0], LAYERS[-1], {"planning", "recipes"})  # these may import each other
 HANDED_OVER = ("engine", "algorithms")  # the engine is given its algorithm and imports none

@@ -33,12 +33,13 @@ def test_every_answer_is_an_option_and_no_word_is_one_itself():
         ("--eval", "; did you mean --eval-every?"),
         ("--discuont", "; did you mean --discount?"),  # of spelling
         ("--buffer-size", ""),  # there is no --capacity here
-        ("--wandb", "; a run folder holds metrics.jsonl and a TensorBoard log"),
+        ("--wandb", "; did you mean --log?"),
+        ("--wandb-entity", f"; {words.NOTES['wandb_entity']}"),
         ("--zzz", ""),
     ],
 )
 def test_an_option_is_answered_by_meaning_then_parts_then_spelling_or_not_at_all(word, meant):
-    known = ["--actor-lr", "--critic-lr", "--discount", "--steps", "--eval-every"]
+    known = ["--actor-lr", "--critic-lr", "--discount", "--steps", "--eval-every", "--log"]
     error = str(words.unknown_option(word, known, "fastrl run --help lists all"))
     assert error == f"unknown option {word}{meant} (fastrl run --help lists all)"
 

@@ -137,16 +137,17 @@ def _check(on: str, gpus: int, words: Sequence[str]) -> str:
     target = "h100" if slice is None else f"{slice.kind}:{slice.topology}"
     compilers.prepare(target)  # before anything imports jax
     found, grid, task = train.asked(words[1:])
-    from fastrl import api
+    task = train.configured(found, task)
     from fastrl.benchmarks import ahead
     from fastrl.jobs import check
+    from fastrl.planning import asked as asking
     from fastrl.planning import plan as plans
 
     asked = {name: task.pop(name) for name in ("env", "dataset", "start", "env_options")}
     options = {name: value for name, value in task.items() if name not in ("out", "resume", "command")}
     devices = ahead.describe(target)
     with ahead.as_if("cuda" if slice is None else "tpu"):
-        plan, _ = plans.make(api.asked(found.recipe, options=options, sweep=grid, **asked))
+        plan, _ = plans.make(asking.recipe(found.recipe, options=options, sweep=grid, **asked))
     if slice is None:
         chip, plan = accelerators.CHIPS["h100"], dataclasses.replace(plan, seeds=-(-plan.seeds // gpus))
         return check.said(check.measure(plan, devices, chip), chip, gpus)

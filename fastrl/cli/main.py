@@ -13,6 +13,8 @@ from fastrl import __version__
 from fastrl.cli import advise as advise_cli
 from fastrl.cli import bench as bench_cli
 from fastrl.cli import datasets as datasets_cli
+from fastrl.cli import export as export_cli
+from fastrl.cli import hub as hub_cli
 from fastrl.cli import launch as launch_cli
 from fastrl.cli import output as streams
 from fastrl.cli import play as play_cli
@@ -21,7 +23,7 @@ from fastrl.cli import scores as scores_cli
 from fastrl.cli import train
 from fastrl.cli.options import Parser, resume_option
 from fastrl.cli.train import prepare
-from fastrl.errors import Failure, UserError, unknown
+from fastrl.errors import Failure, UserError, printable, unknown
 from fastrl.methods import ALGORITHMS
 from fastrl.recipes.table import RECIPES
 
@@ -48,15 +50,23 @@ def collect(words: Sequence[str]) -> int:
     return play_cli.collect(words, prepare)
 
 
+def export(words: Sequence[str]) -> int:
+    """A trained policy as a file that plays without this library."""
+    return export_cli.main(words, prepare)
+
+
 def report(words: Sequence[str]) -> int:
     """Several runs in one picture and one table."""
-    parser = _parser("report", "Draws several run folders into one picture and prints one table.")
+    parser = _parser("report", "Draws several run folders into one picture and one HTML page, and prints one table.")
     parser.add_argument("runs", nargs="+", metavar="DIR", help="run folders")
-    parser.add_argument("--out", default="comparison.png", metavar="FILE", help="picture (default: comparison.png)")
+    meaning = "picture; the page is beside it, as .html (default: comparison.png)"
+    parser.add_argument("--out", default="comparison.png", metavar="FILE", help=meaning)
+    meaning = "scores of each algorithm on each task, for rliable: .npz, .json or .npy (default: none)"
+    parser.add_argument("--export", metavar="FILE", help=meaning)
     found = parser.parse(words)
     from fastrl.cli import show
 
-    print(show.comparison(found.runs, found.out))
+    print(show.comparison(found.runs, found.out, found.export))
     return 0
 
 
@@ -124,6 +134,16 @@ def launch(words: Sequence[str]) -> int:
     return launch_cli.main(words)
 
 
+def push(words: Sequence[str]) -> int:
+    """An agent or a dataset onto the Hugging Face Hub."""
+    return hub_cli.push(words, prepare)
+
+
+def pull(words: Sequence[str]) -> int:
+    """An agent or a dataset from the Hugging Face Hub."""
+    return hub_cli.pull(words, prepare)
+
+
 def scores(words: Sequence[str]) -> int:
     """What 0 and 100 of a normalised score are, measured."""
     return scores_cli.main(words, prepare)
@@ -141,6 +161,7 @@ COMMANDS: dict[str, Command] = {
     "evaluate": evaluate,
     "render": render,
     "collect": collect,
+    "export": export,
     "report": report,
     "datasets": datasets,
     "envs": envs,
@@ -149,6 +170,8 @@ COMMANDS: dict[str, Command] = {
     "reproduce": reproduce,
     "advise": advise,
     "launch": launch,
+    "push": push,
+    "pull": pull,
     "scores": scores,
     "bench": bench,
 }
@@ -160,7 +183,7 @@ def usage() -> str:
     return (
         "usage: fastrl COMMAND ...\n\n"
         "Takes an actor-critic that was pre-trained offline and fine-tunes it online, fast.\n\n"
-        f"commands:\n{rows}\n\nfastrl COMMAND --help shows every option; fastrl --version the version."
+        f"commands:\n{rows}\n\nfastrl COMMAND --help shows its options; fastrl --version the version."
     )
 
 
@@ -192,10 +215,10 @@ def _main(words: list[str]) -> int:
             raise unknown("command", words[0], COMMANDS, "fastrl --help lists them")
         return COMMANDS[words[0]](words[1:])
     except UserError as error:
-        print(f"fastrl: {error}", file=sys.stderr)
+        print(printable(f"fastrl: {error}"), file=sys.stderr)
         return 2
     except Failure as error:
-        print(f"fastrl: {error}", file=sys.stderr)
+        print(printable(f"fastrl: {error}"), file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("fastrl: stopped", file=sys.stderr)
@@ -209,10 +232,10 @@ def _failed(error: Exception) -> int:
     from fastrl.engine.run import Diverged, Interrupted
 
     if isinstance(error, Interrupted):
-        print(f"fastrl: {error}", file=sys.stderr)
+        print(printable(f"fastrl: {error}"), file=sys.stderr)
         return 128 + error.signal
     if isinstance(error, Diverged):
-        print(f"fastrl: {error}", file=sys.stderr)
+        print(printable(f"fastrl: {error}"), file=sys.stderr)
         return 1
     raise error
 

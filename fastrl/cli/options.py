@@ -11,28 +11,32 @@ import typing
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
+from fastrl.config import RunOptions
 from fastrl.errors import UserError
 from fastrl.words import unknown_option
 
 PAPER = "the paper's"
+HINTS = {"int": "N", "float": "X", "bool": "{true,false}", "Any": "MODULE:NAME", "str": "NAME"}
 
 
 class Parser(argparse.ArgumentParser):
     """An argument parser whose errors are one line with the fix."""
+
+    listing = "--help"  # what shows every option
 
     def __init__(self, **kwargs: Any):
         super().__init__(allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, **kwargs)
 
     def error(self, message: str) -> NoReturn:
         """Raises instead of printing usage."""
-        raise UserError(f"{message} ({self.prog} --help lists the options)")
+        raise UserError(f"{message} ({self.prog} {self.listing} lists the options)")
 
     def parse(self, words: Sequence[str]) -> argparse.Namespace:
         """Parses all of `words`; the error for an unknown option names the nearest one."""
         found, rest = self.parse_known_args(words)
         if option := next((word for word in rest if re.match("-+[a-zA-Z]", word)), None):
             known = [name for action in self._actions for name in action.option_strings if name.startswith("--")]
-            raise unknown_option(option.split("=")[0], known, f"{self.prog} --help lists all")
+            raise unknown_option(option.split("=")[0], known, f"{self.prog} {self.listing} lists all")
         if rest:
             raise UserError(f"unexpected argument {rest[0]!r} ({self.prog} --help shows the usage)")
         return found
@@ -52,6 +56,8 @@ def parse_value(text: str, kind: Any) -> Any:
         return text
     if origin is tuple:
         return tuple(parse_value(part, arguments[0]) for part in text.split(",") if part)
+    if kind is Any:
+        return None if text.lower() == "none" else text
     if kind is bool:
         if text.lower() not in ("true", "false"):
             raise ValueError(f"{text!r} is neither true nor false")
@@ -107,9 +113,12 @@ def _reader(kind: Any) -> Any:
     return read
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """A value as it is written on the command line."""
     if isinstance(value, tuple):
         return ",".join(map(str, value))
+    if isinstance(value, float):
+        return f"{value:.6g}"
     return str(value).lower() if value is None or isinstance(value, bool) else str(value)
 
 
@@ -119,15 +128,12 @@ def _hint(kind: Any) -> str:
     if typing.get_origin(kind) is typing.Literal:
         return "{" + ",".join(typing.get_args(kind)) + "}"
     if typing.get_origin(kind) is tuple:
-        return "N,N,.."
-    return {"int": "N", "float": "X", "bool": "{true,false}"}.get(kind.__name__, kind.__name__.upper())
+        return "NAME,.." if typing.get_args(kind)[0] is str else "N,N,.."
+    return HINTS.get(kind.__name__, kind.__name__.upper())
 
 
-def add_options(parser: Parser, title: str, classes: Sequence[type], paper: bool = False) -> None:
-    """One `--kebab-case` option for every field of the dataclasses, unset unless given.
-
-    `paper`: the default shown is the paper's for the domain, with the class's own behind it.
-    """
+def add_options(parser: Parser, title: str, classes: Sequence[type]) -> None:
+    """One `--kebab-case` option for every field of the dataclasses, unset unless given."""
     group = parser.add_argument_group(title)
     seen: set[str] = set()
     for kind in classes:
@@ -136,11 +142,9 @@ def add_options(parser: Parser, title: str, classes: Sequence[type], paper: bool
             if field.name in seen:
                 continue
             seen.add(field.name)
-            default = _shown(field.default)
-            if paper:
-                default = f"{PAPER} for the domain, else {default}"
-            elif field.default is None:
-                default = PAPER if "paper" not in field.metadata["help"] else "none"
+            default = shown(field.default)
+            if field.default is None and kind is RunOptions and "none is" not in field.metadata["help"]:
+                default = PAPER
             group.add_argument(
                 f"--{field.name.replace('_', '-')}",
                 type=_reader(hints[field.name]),
@@ -204,7 +208,7 @@ def grid(words: Sequence[str], kinds: Sequence[type]) -> dict[str, list[Any]]:
         if not equals or not text:
             raise UserError(f"--sweep {word!r} is not NAME=V1,V2,..; write for example actor_lr=1e-4,3e-4")
         if name not in hints:
-            raise unknown_option(name, sorted(hints), "fastrl run --help lists all")
+            raise unknown_option(name, sorted(hints), "fastrl run --help-all lists all")
         try:
             found[name] = [parse_value(part.replace("x", ","), hints[name]) for part in text.split(",") if part]
         except ValueError as error:

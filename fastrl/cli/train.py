@@ -3,13 +3,15 @@
 import itertools
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from fastrl import presets
 from fastrl.cli import datasets as datasets_cli
+from fastrl.cli import help as help_pages
 from fastrl.cli import options
+from fastrl.cli.help import Page
 from fastrl.cli.options import Parser, add_options, env_option, given, key_values, resume_option
 from fastrl.config import RunOptions
 from fastrl.errors import UserError, unknown
@@ -17,6 +19,21 @@ from fastrl.methods import ALGORITHMS
 from fastrl.recipes.table import RECIPES
 
 KINDS = tuple(ALGORITHMS.values())
+EXAMPLES = {
+    "run": (
+        "fastrl run wsrl --env hopper --dataset mujoco/hopper/medium-v0 --download",
+        "fastrl run sac --env pointmaze-umaze --steps 4000 --sweep actor_lr=1e-4,1e-3",
+    ),
+    "pretrain": (
+        "fastrl pretrain iql --env pointmaze-umaze --dataset maze.hdf5 --steps 3000",
+        "fastrl pretrain bc --env hopper --dataset medium.hdf5 --steps 9000 --out bc",
+    ),
+    "finetune": (
+        "fastrl finetune sac --env pointmaze-umaze --from runs/pretrain --steps 4000",
+        "fastrl finetune td3 --env hopper --seeds 8",
+    ),
+}
+"""Two lines that end the help of each command."""
 
 
 def prepare(distributed: str = "off") -> None:
@@ -29,10 +46,6 @@ def prepare(distributed: str = "off") -> None:
 
         processes.start(distributed)
     startup.start()
-
-
-def _parser(name: str, meaning: str) -> Parser:
-    return Parser(prog=f"fastrl {name}", description=meaning)
 
 
 def _task_options(parser: Parser, out: str) -> None:
@@ -68,23 +81,25 @@ def _finish(out: str) -> int:
 
 def asked(words: Sequence[str]) -> tuple[Any, dict[str, list[Any]], dict[str, Any]]:
     """What the words of `fastrl run` say: (all that was found, the sweep, arguments of `fastrl.run`)."""
-    parser = _parser("run", "Runs a recipe, start to end, for many seeds.")
-    parser.add_argument("recipe", metavar="RECIPE", help=f"{', '.join(RECIPES)}, or MODULE:NAME")
+    parser = Page("run", "Runs a recipe, start to end, for many seeds.", "RECIPE", EXAMPLES["run"])
+    meaning = f"{', '.join(RECIPES)}, or MODULE:NAME (fastrl recipes says what each is)"
+    parser.add_argument("recipe", nargs="?", metavar="RECIPE", help=meaning)
     _task_options(parser, "runs/RECIPE-ENV")
     meaning = "agent that replaces the offline phase; DIR:2 is its seed 2 (default: none)"
     parser.add_argument("--from", dest="start", metavar="DIR", help=meaning)
     add_options(parser, "run", [RunOptions])
     options.sweep_option(parser)
-    add_options(
-        parser,
-        "algorithms (an option holds for every phase that has it; --align.actor-lr is that of the phase align)",
-        KINDS,
-        paper=True,
-    )
+    add_options(parser, "algorithms", KINDS)
     words, of_phases = options.of_phases(words, KINDS)
     found = parser.parse(words)
-    if found.recipe not in RECIPES and ":" not in found.recipe:
+    if found.recipe is not None and found.recipe not in RECIPES and ":" not in found.recipe:
         raise unknown("recipe", found.recipe, RECIPES, "fastrl recipes lists them")
+    if found.help_all:
+        parser.leave(help_pages.of_recipe(found.recipe, found.env) if found.recipe else None)
+    if found.explain:
+        parser.explained(found.explain, found.recipe, found.env)
+    if found.recipe is None:
+        raise UserError("RECIPE is missing; name one (fastrl recipes lists them)")
     if found.env is None:
         raise UserError("--env is missing; name an environment (fastrl envs lists them)")
     found.out = found.out.replace("RECIPE", found.recipe.rpartition(":")[2]).replace("ENV", found.env.replace(":", "-"))
@@ -93,12 +108,59 @@ def asked(words: Sequence[str]) -> tuple[Any, dict[str, list[Any]], dict[str, An
     return found, grid, {"dataset": datasets_cli.source(found), "start": found.start, **arguments}
 
 
+def configured(found: Any, task: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of `fastrl.run` with what the file of --config adds to them; starts nothing, needs jax."""
+    if not found.configured:
+        return task
+    from fastrl.cli import settings
+
+    return task | settings.differing(found, task)
+
+
+def looked(found: Any, runs: Sequence[tuple[Any, Path]], given: Iterable[str], swept: Iterable[str] = ()) -> bool:
+    """Whether the words ask to look and not to run: prints the configuration, or what a dry run finds."""
+    from fastrl.runs import processes
+
+    text = ""
+    if found.print_config:
+        from fastrl.cli import settings
+        from fastrl.planning import resolved
+
+        flat = resolved.of_request(runs[0][0], settings.origins(found, given)).flat()
+        text = settings.text(found.page, found, flat, swept)
+    elif found.dry_run:
+        from fastrl.cli import dry_run
+
+        text = dry_run.report(runs, found.resume)
+    if text and processes.first():
+        print(text)
+    return bool(found.print_config or found.dry_run)
+
+
+def _runs(found: Any, grid: dict[str, list[Any]], task: dict[str, Any]) -> list[tuple[Any, Path]]:
+    """What `fastrl.sweep` would run, and where."""
+    from fastrl.planning import asked as asking
+    from fastrl.planning.request import PARAMETERS
+
+    inside, points = asking.divided(found.recipe, grid, task) if grid else ({}, [{}])
+    names = ("env", "dataset", "start", "env_options")
+    arguments = {name: task[name] for name in names} | {"sweep": inside}
+    options = {name: value for name, value in task.items() if name not in (*PARAMETERS, "command")}
+    return [
+        (asking.recipe(found.recipe, options={**options, **point}, **arguments), asking.place(found.out, point))
+        for point in points
+    ]
+
+
 def run(words: Sequence[str]) -> int:
     """A recipe, start to end, for many seeds."""
     found, grid, task = asked(words)
     prepare(found.distributed)
     from fastrl import api
 
+    task = configured(found, task)
+    if (found.print_config or found.dry_run) and looked(found, _runs(found, grid, task), task, grid):
+        return 0
     if not grid:
         api.run(found.recipe, **task)
         return _finish(found.out)
@@ -111,7 +173,7 @@ def run(words: Sequence[str]) -> int:
     return 0
 
 
-def _algorithm(parser: Parser, words: Sequence[str], default: str | None) -> tuple[Any, Any]:
+def _algorithm(parser: Page, words: Sequence[str], default: str | None) -> tuple[Any, Any]:
     """Parses a command whose noun is an algorithm: (what was given, its configuration).
 
     One of yours is MODULE:NAME, its fields are options too.
@@ -121,13 +183,18 @@ def _algorithm(parser: Parser, words: Sequence[str], default: str | None) -> tup
     parser.add_argument("--algorithm", dest="named", metavar="NAME", help="the same, as an option (default: none)")
     kinds = (*_own(words), *KINDS)
     add_options(parser, "run", [RunOptions])
-    add_options(parser, "algorithm", kinds, paper=True)
+    add_options(parser, "algorithm", kinds)
     found = parser.parse(words)
-    name = found.named or found.algorithm
+    name, command = found.named or found.algorithm, parser.prog.split()[1]
+    if name is not None and name not in ALGORITHMS and ":" not in name:
+        raise unknown("algorithm", name, ALGORITHMS)
+    if found.help_all:
+        known = name in ALGORITHMS and (found.named or found.algorithm != default or name in words)
+        parser.leave(help_pages.of_algorithm(command, name, ALGORITHMS[name], found.env) if known else None)
+    if found.explain:
+        parser.explained(found.explain, name, found.env)
     if name is None:
         raise UserError(f"an algorithm is missing; name one of {', '.join(ALGORITHMS)}")
-    if name not in ALGORITHMS and ":" not in name:
-        raise unknown("algorithm", name, ALGORITHMS)
     if found.env is None:
         raise UserError("--env is missing; name an environment (fastrl envs lists them)")
     arguments = _common(found)
@@ -135,8 +202,11 @@ def _algorithm(parser: Parser, words: Sequence[str], default: str | None) -> tup
     from fastrl import envs
     from fastrl.planning import checks
 
+    if ":" in name and len(kinds) == len(KINDS):
+        raise UserError(f"name {name} on the command line too: its options are read from it")
     kind = kinds[0] if ":" in name else ALGORITHMS[name]
-    checks.has(f"{parser.prog.split()[1]} {name}", [kind], given(found, kinds))
+    checks.has(f"{command} {name}", [kind], given(found, kinds))
+    vars(found).update({each: value for each, value in found.configured.items() if each not in vars(found)})
     env = envs.make(found.env, **arguments["env_options"])
     config = presets.configure(kind, name, presets.find(env.spec.domain), {}, given(found, kinds))
     return (found, arguments), config
@@ -157,7 +227,12 @@ def _own(words: Sequence[str]) -> tuple[type, ...]:
 
 def pretrain(words: Sequence[str]) -> int:
     """An offline agent on a dataset."""
-    parser = _parser("pretrain", "Trains an offline agent on a dataset; its folder is what --from takes.")
+    parser = Page(
+        "pretrain",
+        "Trains an offline agent on a dataset; its folder is what --from takes.",
+        "ALGORITHM",
+        EXAMPLES["pretrain"],
+    )
     _task_options(parser, "runs/pretrain")
     (found, arguments), config = _algorithm(parser, words, None)
     if (data := datasets_cli.source(found)) is None:
@@ -169,21 +244,34 @@ def pretrain(words: Sequence[str]) -> int:
     if steps is None:
         raise UserError("--steps is missing; say how many gradient steps")
     from fastrl import api
+    from fastrl.planning import asked as asking
 
-    seeds, key = asked.pop("seeds", RunOptions().seeds), asked.pop("seed", 0)
-    api.pretrain(config, data, steps=steps, seeds=seeds, key=key, **arguments, **asked)
+    asked |= {"seeds": asked.get("seeds", RunOptions().seeds), "key": asked.pop("seed", 0), "steps": steps}
+    task = {"env": arguments["env"], "env_options": arguments["env_options"], **asked}
+    if looked(found, [(asking.pretraining(config, data, **task), Path(found.out))], given(found, (RunOptions, *KINDS))):
+        return 0
+    api.pretrain(config, data, **arguments, **asked)
     return _finish(found.out)
 
 
 def finetune(words: Sequence[str]) -> int:
     """Online training from a pre-trained agent."""
-    parser = _parser("finetune", "Warms up with the frozen policy of --from, then trains online.")
+    parser = Page(
+        "finetune",
+        "Warms up with the frozen policy of --from, then trains online.",
+        "[ALGORITHM]",
+        EXAMPLES["finetune"],
+    )
     _task_options(parser, "runs/finetune")
     parser.add_argument("--from", dest="start", metavar="DIR", help="pre-trained agent (default: from scratch)")
     (found, arguments), config = _algorithm(parser, words, "sac")
     from fastrl import api
+    from fastrl.planning import asked as asking
 
     asked = given(found, [RunOptions])
-    data, key = datasets_cli.source(found), asked.pop("seed", 0)
-    api.finetune(config, start=found.start, dataset=data, key=key, **arguments, **asked)
+    asked |= {"start": found.start, "dataset": datasets_cli.source(found), "key": asked.pop("seed", 0)}
+    task = {"env": arguments["env"], "env_options": arguments["env_options"], **asked}
+    if looked(found, [(asking.finetuning(config, **task), Path(found.out))], given(found, (RunOptions, *KINDS))):
+        return 0
+    api.finetune(config, **arguments, **asked)
     return _finish(found.out)

@@ -13,6 +13,7 @@ from fastrl.engine import streams
 from fastrl.engine.mesh import Mesh
 from fastrl.engine.phase import Phase
 from fastrl.engine.rollout import Task
+from fastrl.loggers.names import Named
 from fastrl.types import Environment, Key, State
 
 WARMUP = "warmup"
@@ -43,6 +44,7 @@ class Plan:
     mesh: Mesh  # the devices
     first_seed: int = 0  # number of the first one
     hang_minutes: float | None = None  # without a finished chunk, after which the process ends itself
+    log: tuple[Named, ...] = ()  # loggers beside the run's own log
     points: tuple[Mapping[str, float], ...] = ({},)  # of the sweep; rows stand point by point, seed by seed
 
     def iterations(self, phase: Phase) -> int:

@@ -9,6 +9,7 @@ import numpy as np
 from fastrl.engine import health
 from fastrl.engine.phase import Carry
 from fastrl.engine.plan import Plan
+from fastrl.loggers.beside import Loggers
 from fastrl.runs import log, processes
 from fastrl.runs.log import MetricsLog
 from fastrl.runs.progress import Progress
@@ -23,7 +24,9 @@ class Record:
 
     def __init__(self, plan: Plan, path: Path | None, progress: Progress):
         self.plan, self.path, self.progress = plan, path, progress
-        self.log = MetricsLog(path) if path and processes.first() else None
+        writes = path is not None and processes.first()
+        self.log = MetricsLog(path) if path and writes else None
+        self.loggers = Loggers(path, plan.log, progress.message) if path and writes else None
         self.rows: list[dict[str, Any]] = []
 
     def restart(self, count: int) -> None:
@@ -33,6 +36,8 @@ class Record:
         if self.log is not None:
             self.log.truncate(count)
         self.rows = log.read(self.path)[:count]
+        if self.loggers is not None:
+            self.loggers.start(self.rows)
 
     def position(self, number: int, done: int) -> dict[str, Any]:
         """Where a row stands: the phase, its step, and the steps online and offline so far."""
@@ -45,8 +50,14 @@ class Record:
     def append(self, row: dict[str, Any]) -> None:
         """Adds a row, durably."""
         self.rows.append(row)
-        if self.log:
-            self.log.append(row)
+        if self.log and self.loggers:
+            self.loggers.append(self.log.append(row))
+
+    def close(self, complete: bool) -> None:
+        """Closes the log and ends the loggers; `complete`: the run is done."""
+        if self.log and self.loggers:
+            self.log.close()
+            self.loggers.finish(self.log.read(), complete)
 
     def train(self, number: int, done: int, carry: Carry) -> None:
         """One row of training metrics: means over the steps since the last row, NaN for a frozen seed."""

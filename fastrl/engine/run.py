@@ -3,9 +3,11 @@
 Nothing here changes a result: whatever the chunk, whenever it is killed, a run ends in the same bits.
 """
 
+import contextlib
 import dataclasses
 import math
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,17 +28,10 @@ from fastrl.envs import host
 from fastrl.replay import ring as rings
 from fastrl.runs import folder, hang, processes
 from fastrl.runs.checkpoint import Checkpoints
+from fastrl.runs.preempt import Interrupted as Interrupted
 from fastrl.runs.preempt import StopRequest
 from fastrl.runs.progress import Progress
 from fastrl.types import State, UserError
-
-
-class Interrupted(Exception):
-    """A signal asked the run to stop; everything is saved."""
-
-    def __init__(self, signal: int, how: str = "--resume"):
-        super().__init__(f"stopped by signal {signal}; everything is saved, {how} continues")
-        self.signal = signal
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,17 +101,14 @@ class Driver:
         """Crosses a boundary; the ring is donated, everything else may change shape."""
         ring, rest = boundary.apart(before)
         shape = carry_of(ring=ring is not None or self.plan.phases[number].online)
-        held = (
-            SEED,
-            SEED,
-            None if ring is None else RING,
-            None if rest is None else carry_of(ring=False),
-            SEED,
-            SHARED,
-        )
+        parts = None if ring is None else RING, None if rest is None else carry_of(ring=False)
+        held = (SEED, SEED, *parts, SEED, SHARED)
         program = self.mesh.jit(boundary.enter(self.plan, number), held, shape, donate=(2,))
         numbers, start = self.mesh.spread((self.plan.numbers(number), self.plan.start if before is None else None))
-        carry = jax.block_until_ready(program(self.keys, numbers, ring, rest, start, self.data))
+        given = (self.keys, numbers, ring, rest, start, self.data)
+        with self._compiling():
+            program = program.lower(*given).compile()
+        carry = jax.block_until_ready(program(*given))
         host.check()
         return carry
 
@@ -128,8 +120,9 @@ class Driver:
         timing = self._timing(number)
         started = time.monotonic()
         length = self.schedule.length(phase, done)
-        program = self._compile(number, length, carry)
-        evaluation, probe = self._compile_evaluation(phase, carry), self._compile_probe(number, carry)
+        with self._compiling():
+            program = self._compile(number, length, carry)
+            evaluation, probe = self._compile_evaluation(phase, carry), self._compile_probe(number, carry)
         startup.return_free_memory()
         timing["compile_seconds"] += time.monotonic() - started
         each = plan.per_iteration(phase)
@@ -159,6 +152,15 @@ class Driver:
         return carry
 
     # -- programs -------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def _compiling(self) -> Iterator[None]:
+        """Nothing that is not saved would be lost here: a signal is answered within it, or behind it at once."""
+        with self.stop.compiling() if self.path else contextlib.nullcontext():
+            yield
+        (signal,) = processes.agree(self.stop.requested or 0)
+        if signal:
+            raise Interrupted(signal)
 
     def _compile(self, number: int, length: int, carry: Carry) -> Any:
         plan = self.plan
@@ -193,13 +195,14 @@ class Driver:
         return self.players[alike], self.judges[own]
 
     def _compile_probe(self, number: int, carry: Carry) -> Any:
-        """The diagnostics of a phase, compiled when they are first drawn; phases with one agent share them."""
+        """The diagnostics of a phase; phases with one agent share them."""
         phase = self.plan.phases[number]
-        own = f"{phase.online} {phase.config}"
+        own = f"{phase.online} {phase.config} {carry.before is None}"
         if own not in self.measures:
             measure = probes.program(self.plan, number) if self.plan.probe_every else None
             held = (SEED, SEED, None if carry.ring is None else RING, SHARED, SEED, SHARED, SHARED)
-            self.measures[own] = None if measure is None else self.mesh.jit(measure, held, SEED)
+            given = self._drawn_from(number, carry)
+            self.measures[own] = measure and self.mesh.jit(measure, held, SEED).lower(*given).compile()
         return self.measures[own]
 
     # -- evaluation -----------------------------------------------------------------------------
@@ -233,13 +236,16 @@ class Driver:
     def _probe(self, number: int, carry: Carry, measure: Any) -> None:
         """Logs a row of diagnostics, NaN for a frozen seed."""
         started = time.monotonic()
-        part, moment = self._moment(number, carry)
-        given = (carry.seeds.agent, carry.before, carry.ring, self.data, self.keys, part, moment)
-        found, good = self.mesh.fetch(measure(*given)), self.mesh.fetch(carry.seeds.health).good
+        found = self.mesh.fetch(measure(*self._drawn_from(number, carry)))
+        good = self.mesh.fetch(carry.seeds.health).good
         row: dict[str, Any] = {"kind": "probe", **self.record.position(number, int(carry.step))}
         row |= {name: np.where(good, value, math.nan).tolist() for name, value in sorted(found.items())}
         self.record.append(row | probes.contents(self.plan, number, int(carry.step)))
         self._timing(number)["probe_seconds"] += time.monotonic() - started
+
+    def _drawn_from(self, number: int, carry: Carry) -> tuple[Any, ...]:
+        """What diagnostics are given."""
+        return carry.seeds.agent, carry.before, carry.ring, self.data, self.keys, *self._moment(number, carry)
 
     def _moment(self, number: int, carry: Carry) -> tuple[jax.Array, jax.Array]:
         """The part that a phase belongs to, and the step of it: where evaluations and diagnostics draw from."""
@@ -248,14 +254,8 @@ class Driver:
 
     def _timing(self, number: int) -> dict[str, Any]:
         if len(self.timing) <= number:
-            empty = {
-                "seconds": 0.0,
-                "steps": 0,
-                "compile_seconds": 0.0,
-                "evaluation_seconds": 0.0,
-                "probe_seconds": 0.0,
-            }
-            self.timing.append({"name": self.plan.phases[number].name, **empty})
+            parts = ("seconds", "compile_seconds", "evaluation_seconds", "probe_seconds")
+            self.timing.append({"name": self.plan.phases[number].name, "steps": 0, **dict.fromkeys(parts, 0.0)})
         return self.timing[number]
 
     # -- saving ---------------------------------------------------------------------------------
@@ -283,16 +283,22 @@ class Driver:
         self.saved, self.safe = time.monotonic(), step
 
 
-def run(plan: Plan, path: Path | None, progress: Progress) -> Outcome:
-    """Runs a plan to its end (WSRL, Algorithm 1, is the plan of `recipes.wsrl`)."""
+def check(plan: Plan) -> None:
+    """Refuses a plan without steps."""
     if not plan.phases:
         raise UserError("nothing to run: every phase has 0 steps; raise --steps or --pretrain-steps")
+
+
+def run(plan: Plan, path: Path | None, progress: Progress) -> Outcome:
+    """Runs a plan to its end (WSRL, Algorithm 1, is the plan of `recipes.wsrl`)."""
+    check(plan)
     with StopRequest() as stop, host.session():
-        driver = Driver(plan, path, progress, stop)
+        driver, complete = Driver(plan, path, progress, stop), False
         try:
             with processes.explained():
-                return driver.run()
+                outcome = driver.run()
+            complete = True
+            return outcome
         finally:
             progress.close()
-            if driver.record.log:
-                driver.record.log.close()
+            driver.record.close(complete)

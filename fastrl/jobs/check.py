@@ -18,6 +18,7 @@ from fastrl.engine.run import upload
 from fastrl.envs import host
 from fastrl.errors import Failure, UserError
 from fastrl.jobs.accelerators import Chip
+from fastrl.planning import rehearsal
 
 KERNEL = 1e-6  # seconds that a GPU needs to start one, at least
 
@@ -80,13 +81,7 @@ def measure(plan: Plan, devices: Sequence[Any], chip: Chip) -> Found:
 
 def _parts(carry: Any, rows: Any, devices: int, arguments: int) -> dict[str, int]:
     """Bytes of a device by what they are; what its tiles round up is `the rest`."""
-    size = lambda tree: sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(tree) if hasattr(x.dtype, "itemsize"))
-    found = {
-        "replay ring": size(carry.ring) // devices,
-        "agents": size((carry.seeds.agent, carry.before)) // devices,
-        "environments": size(carry.seeds.env) // devices,
-        "dataset": size(rows),
-    }
+    found = rehearsal.parts(carry, rows, devices)
     return {**found, "the rest, and padding": max(arguments - sum(found.values()), 0)}
 
 

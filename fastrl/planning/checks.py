@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from fastrl.config import RunOptions
+from fastrl.config import RunOptions, reads
 from fastrl.engine.phase import Phase
 from fastrl.methods import ALGORITHMS, Referenced, name_of
 from fastrl.replay import fills
@@ -50,22 +50,30 @@ def used(name: str, options: RunOptions, overrides: Mapping[str, Any], phases: S
     set_here = {
         field.name for field in dataclasses.fields(RunOptions) if getattr(options, field.name) not in (field.default,)
     }
-    online = [phase for phase in phases if phase.online]
     offline = [name_of(phase.config) for phase in phases if not phase.online]
-    if not online:
-        _refuse(who, set_here.intersection(ONLINE), "it is for steps in an environment")
-    if all(phase.rollout > 1 for phase in online):
-        _refuse(who, set_here.intersection(REPLAYED), "it is for steps in an environment whose rows are replayed")
-    if name != "wsrl":
-        _refuse(who, set_here.intersection(SWITCH), "it is for the recipe wsrl")
-    if not any(isinstance(config, Referenced) for config in configs):
-        _refuse(who, set_here.intersection(STAGES), "it is for a stage of OCR-CFT (o2sac, o2td3, o2ppo)")
-    if not offline:
-        replaced = ", which the agent replaces" if started else ""
-        _refuse(who, set_here.intersection(OFFLINE), f"it is for an offline phase{replaced}")
+    for option, why in idle(name, phases, started).items():
+        _refuse(who, set_here.intersection([option]), why)
     if options.pretrainer not in (None, *offline):
         raise UserError(f"{who} is not pre-trained by {options.pretrainer}; leave --pretrainer out (it is wsrl's)")
-    _retention(who, options, online)
+    _retention(who, options, [phase for phase in phases if phase.online])
+
+
+def idle(name: str, phases: Sequence[Phase], started: bool) -> dict[str, str]:
+    """The run options that no phase of a recipe uses, and why; the arguments are those of `used`."""
+    online = [phase for phase in phases if phase.online]
+    found: dict[str, str] = {}
+    if not online:
+        found |= dict.fromkeys(ONLINE, "it is for steps in an environment")
+    if all(phase.rollout > 1 for phase in online):
+        found |= dict.fromkeys(REPLAYED, "it is for steps in an environment whose rows are replayed") | found
+    if name != "wsrl":
+        found |= dict.fromkeys(SWITCH, "it is for the recipe wsrl")
+    if not any(isinstance(phase.config, Referenced) for phase in phases):
+        found |= dict.fromkeys(STAGES, "it is for a stage of OCR-CFT (o2sac, o2td3, o2ppo)")
+    if len(online) == len(phases):
+        replaced = ", which the agent replaces" if started else ""
+        found |= dict.fromkeys(OFFLINE, f"it is for an offline phase{replaced}")
+    return dict(sorted(found.items()))
 
 
 def has(who: str, kinds: Sequence[type], options: Iterable[str]) -> None:
@@ -76,11 +84,6 @@ def has(who: str, kinds: Sequence[type], options: Iterable[str]) -> None:
             raise UserError(
                 f"no phase of {who} has {_flag(option)}; it is an option of {', '.join(owners)}; leave it out"
             )
-
-
-def reads(kind: type, option: str) -> bool:
-    """Whether options of this class have this one, and its algorithm does something with it."""
-    return hasattr(kind, option) and option not in getattr(kind, "unused", ())
 
 
 def _retention(who: str, options: RunOptions, online: Sequence[Phase]) -> None:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from fastrl.config import RunOptions
 from fastrl.data.datasets import Dataset
 from fastrl.engine.plan import Plan
 from fastrl.envs import host
@@ -9,6 +10,9 @@ from fastrl.methods import describe
 from fastrl.planning import sweep as sweeps
 from fastrl.planning.request import Request
 from fastrl.runs import digests
+
+ENTRY = ("initialise", "reset_optimizers")
+"""Run options that are seen in nothing of a phase but what it takes over; named where they are not the default."""
 
 PATIENCE = (host.BACKEND, "timeout")
 """A backend's option that decides no bits: a simulator that took too long may be given longer."""
@@ -39,6 +43,7 @@ def identity(request: Request, plan: Plan) -> dict[str, Any]:
     ]
     return {
         "recipe": request.name,
+        **{name: value for name in ENTRY if (value := getattr(request.options, name)) != getattr(RunOptions, name)},
         "env": task.spec.name,
         "env_options": {key: value for key, value in request.env_options.items() if (spec.backend, key) != PATIENCE},
         "dataset": _identity_of(data) if data else None,

@@ -19,6 +19,7 @@ from fastrl.engine.plan import WARMUP, Plan
 from fastrl.engine.rollout import Task
 from fastrl.envs import host
 from fastrl.envs.wrappers import Rescale, Vector
+from fastrl.loggers import names as loggers
 from fastrl.methods import Referenced, name_of
 from fastrl.networks import normalise
 from fastrl.planning import checks, contract
@@ -232,6 +233,7 @@ def _plan(
         start=start.for_seeds(options.seeds, len(points), options.first_seed) if start else None,
         first_seed=options.first_seed,
         hang_minutes=options.hang_minutes,
+        log=loggers.find(options.log),
         mesh=_mesh(options, spec, options.seeds * len(points), block or 1),
         points=tuple(points),
     )

@@ -65,7 +65,7 @@ def split_options(given: Mapping[str, Any]) -> tuple[RunOptions, dict[str, Any]]
     given = {steps.get(name, name): value for name, value in given.items()}
     for name in given:
         if name not in known and name.partition(".")[2] not in algorithm_fields:
-            raise unknown_option(name, [*sorted(known), *PARAMETERS], "fastrl run --help lists all")
+            raise unknown_option(name, [*sorted(known), *PARAMETERS], "fastrl run --help-all lists all")
     options = RunOptions(**{k: v for k, v in given.items() if k in run_fields})
     return options, {k: v for k, v in given.items() if k not in run_fields}
 

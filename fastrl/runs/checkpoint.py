@@ -37,6 +37,10 @@ class Restored:
     sha256: str
 
 
+KEEP = 3
+"""Checkpoints of a run that stay."""
+
+
 class Checkpoints:
     """The checkpoints of one run, in one folder; the newest `keep` stay.
 
@@ -44,7 +48,7 @@ class Checkpoints:
     of a job save and restore `together`, each what it holds, or each alone.
     """
 
-    def __init__(self, folder: Path | str, keep: int = 3, rows: int | None = None, together: bool = False):
+    def __init__(self, folder: Path | str, keep: int = KEEP, rows: int | None = None, together: bool = False):
         self.folder = Path(folder).absolute()
         manifest.check_name(self.folder)
         self.keep, self.rows, self.together = keep, rows, together and processes.count() > 1

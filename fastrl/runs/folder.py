@@ -3,6 +3,7 @@
 import contextlib
 import difflib
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -60,6 +61,18 @@ def claimed(folder: Path, identity: dict[str, Any], record: dict[str, Any], resu
                 folder / "config.json", {"format": FORMAT, **record, "identity": identity, **manifest.provenance()}
             )
         yield
+
+
+def check(folder: Path, identity: dict[str, Any], resume: Resume) -> None:
+    """Refuses what `claimed` would refuse, and writes nothing."""
+    manifest.check_name(folder)
+    _check(folder, resume)
+    if resume and _there(folder):
+        lock.check(folder)
+        _same(folder, json.loads(json.dumps(identity)))
+    home = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    if not home.is_dir() or not os.access(home, os.W_OK | os.X_OK):
+        raise UserError(f"{folder} cannot be made ({home} is no folder that can be written to); choose another place")
 
 
 def _there(folder: Path) -> bool:

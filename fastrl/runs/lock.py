@@ -11,11 +11,18 @@ import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TextIO
 
 from fastrl.types import UserError
 
 LOCK = ".lock"
 NONE = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
+
+
+def check(folder: Path) -> None:
+    """Raises `UserError` where another process holds the lock; writes nothing."""
+    with contextlib.suppress(FileNotFoundError, PermissionError), (folder / LOCK).open() as file:
+        _locked(file, folder)
 
 
 @contextlib.contextmanager
@@ -29,17 +36,7 @@ def hold(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise UserError(f"{folder} cannot be written to ({error.strerror}); choose another place") from error
     with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            holder = file.read().strip() or "another process"
-            raise UserError(
-                f"{folder} is in use by {holder}; wait until it has ended, or name another folder"
-            ) from None
-        except OSError as error:
-            if error.errno not in NONE:
-                raise
+        _locked(file, folder)
         file.truncate(0)
         file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
         file.flush()
@@ -48,3 +45,15 @@ def hold(folder: Path) -> Iterator[None]:
         finally:
             with contextlib.suppress(OSError):
                 fcntl.flock(file, fcntl.LOCK_UN)  # at once, even where a child still has a copy of the descriptor
+
+
+def _locked(file: TextIO, folder: Path) -> None:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.seek(0)
+        holder = file.read().strip() or "another process"
+        raise UserError(f"{folder} is in use by {holder}; wait until it has ended, or name another folder") from None
+    except OSError as error:
+        if error.errno not in NONE:
+            raise

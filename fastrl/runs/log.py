@@ -1,28 +1,20 @@
-"""Metrics of a run: one JSON object per row, mirrored as TensorBoard scalars.
+"""Metrics of a run: one JSON object per row. Other forms of them are made of these rows (`fastrl.loggers`).
 
 Rows hold what is deterministic (no wall time), so that a resumed run's file equals an uninterrupted one's.
 """
 
 import json
 import os
-import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tensorboardX import SummaryWriter
 
 from fastrl.types import UserError
 
 METRICS = "metrics.jsonl"
-BOARD = "tensorboard"
-_ADDRESS = (
-    "step",
-    "phase",
-    "kind",
-    "online",
-    "offline",
-)  # where a row stands, not what it measures
+ADDRESS = ("step", "phase", "kind", "online", "offline")
+"""Where a row stands, not what it measures."""
 
 QUANTITIES = {"success": "success rate", "completed": "completion rate of subtasks", "return": "return"}
 """What evaluations measure, in words; reports use the first that a run has. All but the return are rates."""
@@ -43,22 +35,18 @@ class MetricsLog:
         self.rows = len(_whole_lines(self._path))
         _cut(self._path, self.rows)
         self._file = self._path.open("ab")
-        self._board: SummaryWriter | None = None
 
-    def append(self, row: dict[str, Any]) -> None:
-        """Writes one row, durably: numbers, strings, or arrays `[S]` (a value per seed)."""
+    def append(self, row: dict[str, Any]) -> dict[str, Any]:
+        """Writes one row, durably: numbers, strings, or arrays `[S]` (a value per seed). Returns it as `read` does."""
         plain = {name: _plain(value) for name, value in row.items()}
         self._file.write(json.dumps(plain, allow_nan=False).encode() + b"\n")
         self._file.flush()
         os.fsync(self._file.fileno())  # a later checkpoint relies on this row
         self.rows += 1
-        self._mirror(plain)
+        return plain
 
     def truncate(self, rows: int) -> None:
-        """Keeps the first `rows` rows and drops those that the checkpoint being resumed has not seen.
-
-        The TensorBoard mirror is written anew from the rows that stay.
-        """
+        """Keeps the first `rows` rows and drops those that the checkpoint being resumed has not seen."""
         if rows > self.rows:
             raise UserError(
                 f"{self._path} has {self.rows} rows but the checkpoint was made after {rows}; restore the file from"
@@ -66,9 +54,6 @@ class MetricsLog:
             )
         self.close()
         _cut(self._path, rows)
-        shutil.rmtree(self.folder / BOARD, ignore_errors=True)
-        for row in read(self.folder):
-            self._mirror(row)
         self._file = self._path.open("ab")
         self.rows = rows
 
@@ -77,29 +62,8 @@ class MetricsLog:
         return read(self.folder if folder is None else folder)
 
     def close(self) -> None:
-        """Closes both files; everything is on disk."""
+        """Closes the file; everything is on disk."""
         self._file.close()
-        if self._board is not None:
-            self._board.close()
-            self._board = None
-
-    def _mirror(self, row: dict[str, Any]) -> None:
-        """Scalars at the run's own count: online steps after pre-training, gradient steps in it."""
-        if row.get("kind") == "frozen":
-            return
-        if self._board is None:
-            self._board = SummaryWriter(str(self.folder / BOARD), flush_secs=30)
-        step = int(row.get("online") or row.get("offline") or row.get("step") or 0)
-        prefix = f"{row.get('phase', 'run')}/{row.get('kind', 'train')}"
-        for name, value in row.items():
-            if name in _ADDRESS or not isinstance(value, (int, float, list)):
-                continue
-            known = [x for x in value if x is not None] if isinstance(value, list) else [value]
-            if known:
-                self._board.add_scalar(f"{prefix}/{name}", float(np.mean(known)), step)
-            for seed, x in enumerate(value if isinstance(value, list) else []):
-                if x is not None:
-                    self._board.add_scalar(f"{prefix}/{name}/seed {seed}", x, step)
 
 
 def read(folder: Path | str) -> list[dict[str, Any]]:

@@ -1,0 +1,91 @@
+"""From the arguments of the library's functions to a request: the same for a run, a dry run and a listing."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from fastrl import presets
+from fastrl.agent import Agent
+from fastrl.config import Options
+from fastrl.data.datasets import Dataset
+from fastrl.data.sources import Source
+from fastrl.engine.phase import Phase
+from fastrl.methods import name_of
+from fastrl.planning import plan as plans
+from fastrl.planning import request as requests
+from fastrl.planning import sweep as sweeps
+from fastrl.planning.builder import Builder
+from fastrl.planning.request import Request
+from fastrl.recipes import names, ocr_cft
+from fastrl.types import Environment
+
+Recipe = str | Callable[[Builder], list[Phase]]
+
+
+def recipe(recipe: Recipe, *, options: Mapping[str, Any], **arguments: Any) -> Request:
+    """What `fastrl.run` with these arguments asks for."""
+    run_options, overrides = requests.split_options(options)
+    name, function = (recipe, names.find(recipe)) if isinstance(recipe, str) else (recipe.__name__, recipe)
+    return Request(name, function, options=run_options, overrides=overrides, **arguments)
+
+
+def divided(recipe: Recipe, grid: sweeps.Grid, arguments: Mapping[str, Any]) -> tuple[sweeps.Grid, list[Any]]:
+    """(the part of a grid whose points are rows of one run, the points of the rest, each a run of its own)."""
+    sweeps.check(grid)
+    first = {name: values[0] for name, values in grid.items()}
+    options = {key: value for key, value in arguments.items() if key not in requests.PARAMETERS and key != "command"}
+    run_options, overrides = requests.split_options({**options, **first})
+    name, function = (recipe, names.find(recipe)) if isinstance(recipe, str) else (recipe.__name__, recipe)
+    more = arguments.get("env_options") or {}
+    probe = plans.phases_of(Request(name, function, arguments["env"], None, None, more, run_options, overrides))
+    inside = {name: values for name, values in grid.items() if sweeps.in_one_run(name, probe)}
+    return inside, sweeps.rows({name: values for name, values in grid.items() if name not in inside})
+
+
+def place(out: str | Path, point: Mapping[str, Any]) -> Path:
+    """The folder of a run that is one point of a grid."""
+    return Path(out) / sweeps.label(point).replace(", ", "-") if point else Path(out)
+
+
+def pretraining(
+    config: Options,
+    data: str | Path | Source | Dataset,
+    *,
+    steps: int,
+    env: str | Environment | None = None,
+    env_options: Mapping[str, Any] | None = None,
+    key: int = 0,
+    domain: presets.Domain | None = None,
+    **options: Any,
+) -> Request:
+    """What `fastrl.pretrain` with these arguments asks for."""
+
+    def recipe(builder: Builder) -> list[Phase]:
+        return [builder.offline(config)]
+
+    asked = {"seeds": 1, **options, "seed": key, "pretrain_steps": steps, "steps": steps}
+    run_options, overrides = requests.split_options(asked)
+    name = f"pretrain {name_of(config)}"
+    return Request(name, recipe, env, data, None, env_options or {}, run_options, overrides, domain=domain)
+
+
+def finetuning(
+    config: Options,
+    env: str | Environment,
+    *,
+    start: str | Path | Agent | None = None,
+    dataset: str | Path | Source | Dataset | None = None,
+    env_options: Mapping[str, Any] | None = None,
+    key: int = 0,
+    **options: Any,
+) -> Request:
+    """What `fastrl.finetune` with these arguments asks for."""
+
+    def recipe(builder: Builder) -> list[Phase]:
+        ratio, fill = builder.retention()
+        warmup = presets.warmup(builder.domain)
+        return builder.online(config, warmup=warmup, ratio=ratio, fill=fill, entry=ocr_cft.whole_entry(config))
+
+    run_options, overrides = requests.split_options({**options, "seed": key})
+    name = f"finetune {name_of(config)}"
+    return Request(name, recipe, env, dataset, start, env_options or {}, run_options, overrides)

@@ -1,0 +1,139 @@
+import dataclasses
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+
+from fastrl.cli import help as help_pages
+from fastrl.cli import main as cli
+from fastrl.cli import subjects
+from fastrl.config import RunOptions, reads
+from fastrl.methods import ALGORITHMS, CalQL
+from fastrl.planning import checks
+from fastrl.recipes import names
+from fastrl.recipes.table import RECIPES
+
+
+def page(capsys, *words):
+    with pytest.raises(SystemExit) as caught:
+        cli.main(list(words))
+    assert caught.value.code == 0
+    return capsys.readouterr().out
+
+
+def flags(text):
+    """The options that a page has a paragraph for, in its order."""
+    return [found.split()[-1] for found in re.findall(r"^  ((?:-h, )?--[a-z-]+)", text, re.MULTILINE)]
+
+
+def paragraph(text, flag):
+    """What a page says of an option, in one line."""
+    lines = text.split(f"\n  {flag} ", 1)[1].split("\n")
+    rest = [line for line in lines[1:] if line.startswith("   ")]
+    return " ".join(
+        " ".join([lines[0], *rest[: next((i for i, x in enumerate(lines[1:]) if x not in rest), 99)]]).split()
+    )
+
+
+@pytest.mark.parametrize("command", help_pages.UNUSED)
+@pytest.mark.parametrize("columns", [80, 120])
+def test_help_is_a_short_page_that_fits_the_terminal(capsys, monkeypatch, command, columns):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    text = page(capsys, command, "--help")
+    assert max(map(len, text.splitlines())) <= columns
+    assert len(text.splitlines()) <= 75 and 17 <= len(flags(text)) <= 27
+    assert text.startswith(f"usage: fastrl {command} ") and len(text.splitlines()[0]) < 80
+    assert f"fastrl {command} --help-all" in text and text.count("\n  fastrl ") == 4  # two examples, two pages
+    assert max(map(len, page(capsys, command, "--help-all").splitlines())) <= columns
+
+
+def test_what_people_set_exists():
+    known = {field.name for kind in (RunOptions, *ALGORITHMS.values()) for field in dataclasses.fields(kind)}
+    words = {
+        "recipe",
+        "algorithm",
+        "named",
+        "env",
+        "env_option",
+        "start",
+        "out",
+        "resume",
+        "sweep",
+        "download",
+        "actions",
+    }
+    words |= {
+        "dataset",
+        "dataset_sha256",
+        "dataset_order",
+        "next_observations",
+        *subjects.COMMON["to look before you run"],
+    }
+    for names_ in (*subjects.COMMON.values(), *subjects.SUBJECTS.values()):
+        assert set(names_) <= known | words
+
+
+def test_all_options_are_there_once(capsys):
+    text = page(capsys, "run", "--help-all")
+    found = flags(text)
+    fields = {field.name for kind in (RunOptions, *ALGORITHMS.values()) for field in dataclasses.fields(kind)}
+    assert {f"--{name.replace('_', '-')}" for name in fields} <= set(found) and len(found) == len(set(found))
+    assert "\nof iql:\n  --expectile X" in text.replace("  --inverse-temperature X", "", 1) or "of iql:" in text
+    assert paragraph(text, "--utd").endswith("(default: 4, 1 or 10 by method)")
+    assert "(default: 2; of xql)" not in text and "of ppo, o2ppo)" in text
+
+
+def test_a_recipe_shows_what_its_phases_have_with_its_own_defaults(capsys):
+    text = page(capsys, "run", "wsrl", "--help-all", "--env", "antmaze-umaze")
+    assert paragraph(text, "--utd").endswith("(default: pretrain 1, finetune 4)")
+    assert paragraph(text, "--gap").endswith("(default: 0.8)")  # Cal-QL's on AntMaze
+    assert paragraph(text, "--pretrain-steps").endswith("(default: 1000000)")
+    assert paragraph(text, "--reward-bias").endswith("(default: -5)")
+    assert "the paper's)" not in text and "pretrain    1,000,000 gradient steps, calql" in text
+    for flag in ("--expectile", "--members", "--align", "--rollout"):
+        assert flag not in flags(text)
+    assert "--pretrain-steps" not in flags(page(capsys, "run", "sac", "--help-all"))
+    assert "--initialise" not in flags(page(capsys, "run", "sac", "--help-all"))
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_what_a_recipe_shows_is_what_it_takes(recipe):
+    shown = help_pages.of_recipe(recipe, None)
+    spec = help_pages.spec_of(None)
+    phases = help_pages.of_recipe(recipe, "hopper").kinds
+    assert shown.kinds == phases and spec.domain == "locomotion"
+    for option in shown.defaults.keys() - {field.name for field in dataclasses.fields(RunOptions)}:
+        checks.has(recipe, shown.kinds, [option])  # raises where none has it
+    missing = {
+        field.name
+        for kind in shown.kinds
+        for field in dataclasses.fields(kind)
+        if reads(kind, field.name) and field.name not in shown.defaults
+    }
+    assert missing == set() and callable(names.find(recipe))
+
+
+def test_a_method_shows_its_own(capsys):
+    text = page(capsys, "pretrain", "calql", "--help-all")
+    taken = {f"--{field.name.replace('_', '-')}" for field in dataclasses.fields(CalQL)} - {"--utd"}
+    assert taken <= set(flags(text)) and "--expectile" not in flags(text) and "--warmup" not in flags(text)
+    assert paragraph(text, "--steps") == "N gradient steps (default: none, they must be given)"
+    text = page(capsys, "pretrain", "iql", "--env", "antmaze-umaze", "--help-all")
+    assert paragraph(text, "--expectile").endswith("(default: 0.9)")
+    assert "--warmup" in flags(page(capsys, "finetune", "--help"))
+
+
+def test_both_pages_are_instant_and_import_no_jax():
+    code = (
+        "import sys; from fastrl.cli import main\n"
+        "for words in (['run', '--help'], ['run', '--help-all'], ['pretrain', 'iql', '--help-all']):\n"
+        "    try: main.main(words)\n"
+        "    except SystemExit: pass\n"
+        "sys.exit('jax' in sys.modules)"
+    )
+    before = os.times()
+    subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+    after = os.times()
+    assert after.children_user + after.children_system - before.children_user - before.children_system < 0.8
