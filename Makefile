@@ -7,7 +7,7 @@ FAST := tests/networks tests/replay/test_ring.py tests/replay/test_returns.py te
 	tests/test_layout.py tests/test_startup.py tests/cli/test_options.py tests/test_presets.py
 FRESH := build/fresh
 
-.PHONY: demo test check wheel bench
+.PHONY: demo test check wheel bench docs
 .DEFAULT_GOAL := demo
 
 $(STAMP): pyproject.toml
@@ -36,3 +36,6 @@ wheel: $(STAMP)  ## build, install into a fresh environment, use from another fo
 
 bench: $(STAMP)  ## speed of this machine, JSON lines
 	$(BIN)/fastrl bench
+
+docs: $(STAMP)  ## the site into build/site; it needs no network to be read
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet

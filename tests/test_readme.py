@@ -1,11 +1,9 @@
-"""The pages tell the truth: README's Python runs, its commands parse, and every file and function named exists."""
+"""The pages tell the truth: every command parses, and every file and function named exists; tests/docs runs them."""
 
 import ast
 import functools
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -24,9 +22,8 @@ PAGES = (
     "CONTRIBUTING.md",
     "CHANGELOG.md",
     "benchmarks/README.md",
-    "docs/claims.md",
+    *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").rglob("*.md")),
 )
-README = (ROOT / "README.md").read_text()
 NAMED = re.compile(r"`((?:fastrl|envs|kernels|benchmarks|tests)/[\w/]*\.py)(?:::([\w.]+))?`")
 LINK = re.compile(r"\]\((?!https?:|#)([^)#]+)")
 
@@ -37,14 +34,14 @@ def blocks(text: str, *languages: str) -> list[str]:
 
 
 def command_lines(text: str) -> list[list[str]]:
-    """The words of every `fastrl` line, comments left out and continued lines joined."""
-    joined = "\n".join(blocks(text, "bash", "console")).replace("\\\n", " ")
+    """The words of every `fastrl` line, comments and what a shell does with it left out, continued lines joined."""
+    joined = "\n".join(blocks(text, "bash", "console", "text")).replace("\\\n", " ")
     lines = [shlex.split(line.removeprefix("$ "), comments=True) for line in joined.splitlines()]
-    return [words for words in lines if words and words[0] == "fastrl"]
+    ends = [next((i for i, word in enumerate(words) if word in (">", "|")), None) for words in lines]
+    return [words[:end] for words, end in zip(lines, ends, strict=True) if words and words[0] == "fastrl"]
 
 
 COMMANDS = {shlex.join(words): words[1:] for page in PAGES for words in command_lines((ROOT / page).read_text())}
-PYTHON = blocks(README, "python")
 
 
 class Parsed(Exception):
@@ -72,34 +69,15 @@ def test_commands_have_real_options(words, parse_only):
 
 
 def test_every_command_is_in_the_table():
-    table = set(re.findall(r"`fastrl ([a-z]+)", README))
-    assert table == set(cli.COMMANDS)
+    table = (ROOT / "docs" / "quickstart.md").read_text().partition("## Every command")[2].partition("\n\nThe exit")[0]
+    assert set(re.findall(r"`fastrl ([a-z]+)", table)) == set(cli.COMMANDS)
 
 
 def test_commands_and_blocks_are_found():
     assert command_lines("```bash\n$ fastrl run x \\\n  --seeds 2  # two\nmake\n```") == [
         ["fastrl", "run", "x", "--seeds", "2"]
     ]
-    assert len(COMMANDS) >= 5
-    assert len(PYTHON) == 5
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
-    """A folder with the data that README collects for its Python."""
-    path = tmp_path_factory.mktemp("readme")
-    for words in COMMANDS.values():
-        if words[0] == "collect" and any(words[2] in block for block in PYTHON):
-            subprocess.run([sys.executable, "-m", "fastrl.cli", *words], cwd=path, check=True, capture_output=True)
-    return path
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("number", range(len(PYTHON)))
-def test_python_runs_as_it_stands(number, folder):
-    command = [sys.executable, "-W", "error::DeprecationWarning:__main__", "-c", PYTHON[number]]
-    result = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=300)
-    assert result.returncode == 0, result.stderr[-3000:]
+    assert len(COMMANDS) >= 50
 
 
 @functools.cache
