@@ -93,6 +93,7 @@ def page_folder(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "minari"))
     yield tmp_path
 
 
