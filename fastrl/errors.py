@@ -1,8 +1,11 @@
 """The exceptions that a user sees. Standard library only, so that every part can raise it."""
 
+import contextlib
 import difflib
+import os
+import re
 import traceback
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 CUTOFF = 0.7
@@ -21,6 +24,22 @@ class Failure(Exception):
 
     Nothing on disk is changed by it.
     """
+
+
+@contextlib.contextmanager
+def writing(what: str) -> Iterator[None]:
+    """Makes a `UserError` of what the system refuses within, a full disk as one that may only be read.
+
+    A writer in C++ has no `OSError`: it ends its text with `[os_error_code='28']`.
+    """
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        code = re.search(r"os_error_code='(\d+)'", str(error))
+        if code is None and isinstance(error, ValueError):
+            raise
+        cause = os.strerror(int(code[1])) if code else getattr(error, "strerror", None) or str(error)
+        raise UserError(f"{what} ({cause}); choose another place or make room") from error
 
 
 def printable(text: str) -> str:

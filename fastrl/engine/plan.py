@@ -14,7 +14,7 @@ from fastrl.engine.mesh import Mesh
 from fastrl.engine.phase import Phase
 from fastrl.engine.rollout import Task
 from fastrl.loggers.names import Named
-from fastrl.types import Environment, Key, State
+from fastrl.types import Environment, Key, State, UserError
 
 WARMUP = "warmup"
 """The number of a row of a sweep that says how many environment steps it collects before its first update."""
@@ -76,3 +76,9 @@ class Plan:
             own[WARMUP] = float(phase.waits[0])
         rows = {name: [point.get(name, value) for point in self.points] for name, value in own.items()}
         return {name: jnp.repeat(jnp.asarray(values, jnp.float32), each) for name, values in rows.items()}
+
+
+def check(plan: Plan) -> None:
+    """Refuses a plan without steps."""
+    if not plan.phases:
+        raise UserError("nothing to run: every phase has 0 steps; raise --steps or --pretrain-steps")

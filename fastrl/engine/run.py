@@ -20,7 +20,7 @@ from fastrl.engine import enter as boundary
 from fastrl.engine import evaluate, probes, scan
 from fastrl.engine.mesh import RING, SEED, SHARED, carry_of
 from fastrl.engine.phase import Carry, Phase
-from fastrl.engine.plan import Plan
+from fastrl.engine.plan import Plan, check
 from fastrl.engine.record import Diverged as Diverged
 from fastrl.engine.record import Record
 from fastrl.engine.schedule import Schedule
@@ -281,12 +281,6 @@ class Driver:
         if processes.first():
             folder.write_json(self.path / "timing.json", {"phases": self.timing})
         self.saved, self.safe = time.monotonic(), step
-
-
-def check(plan: Plan) -> None:
-    """Refuses a plan without steps."""
-    if not plan.phases:
-        raise UserError("nothing to run: every phase has 0 steps; raise --steps or --pretrain-steps")
 
 
 def run(plan: Plan, path: Path | None, progress: Progress) -> Outcome:

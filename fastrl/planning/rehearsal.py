@@ -13,8 +13,8 @@ import jax
 
 from fastrl.engine import enter
 from fastrl.engine.phase import Carry, Phase
-from fastrl.engine.plan import Plan
-from fastrl.engine.run import Driver, check, upload
+from fastrl.engine.plan import Plan, check
+from fastrl.engine.run import Driver, upload
 from fastrl.engine.schedule import Schedule
 from fastrl.envs import host
 from fastrl.runs.preempt import StopRequest
@@ -113,7 +113,7 @@ def _pace(driver: Driver, number: int, phase: Phase, carry: Carry) -> tuple[Pace
         evaluation = sum(_timed(play, carry.seeds.agent, driver.keys, *moment) for play in plays)
         host.check()
     if probe is not None:
-        given = (carry.seeds.agent, carry.before, carry.ring, driver.data, driver.keys, *moment)
+        given = driver._drawn_from(number, carry)
         _timed(probe, *given)  # warms caches up
         measured = _timed(probe, *given)
     temporary = program.memory_analysis().temp_size_in_bytes

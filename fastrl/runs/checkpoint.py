@@ -19,6 +19,7 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
+from fastrl import errors
 from fastrl.runs import digests, manifest, processes
 from fastrl.types import Failure, UserError
 
@@ -71,16 +72,15 @@ class Checkpoints:
             self._set_aside(newer)
         if (steps := self.steps()) and step <= steps[-1]:
             raise ValueError(f"checkpoint {step} is not after checkpoint {steps[-1]}")
-        try:
+        with errors.writing(f"{self.folder}: checkpoint {step} cannot be saved"):
             saved = self._manager.save(step, args=ocp.args.StandardSave(_storable(carry, self._alone)))
-        except OSError as error:
-            raise UserError(f"{self.folder}: cannot save checkpoint {step}: {error}") from error
         if not saved:
             raise RuntimeError(f"Orbax did not save checkpoint {step}")
         old = self.steps()[: -self.keep]
         self._describe(step, meta, digests.digest(carry, self.rows))
-        for each in old:
-            self._manager.delete(each)
+        with errors.writing(f"{self.folder}: old checkpoints cannot be removed"):
+            for each in old:
+                self._manager.delete(each)
         return manifest.read(self.folder / str(step) / MANIFEST)["sha256"]
 
     def _describe(self, step: int, meta: dict[str, Any], own: dict[str, Any]) -> None:
@@ -190,7 +190,7 @@ class Checkpoints:
     @functools.cached_property
     def _manager(self) -> ocp.CheckpointManager:
         """Orbax's writer; when the first save begins, it removes what an interrupted save left behind."""
-        logging.getLogger("absl").setLevel(logging.ERROR)
+        logging.getLogger("absl").setLevel(logging.CRITICAL)  # it shows traces of errors that it raises, too
         manifest.make_folder(self.folder)
         options = ocp.CheckpointManagerOptions(
             create=False,
@@ -198,10 +198,8 @@ class Checkpoints:
             enable_async_checkpointing=False,
             multiprocessing_options=self._processes,
         )
-        try:
+        with errors.writing(f"{self.folder}: checkpoints cannot be saved here"):
             return ocp.CheckpointManager(self.folder, options=options)
-        except OSError as error:
-            raise UserError(f"{self.folder}: cannot save checkpoints here: {error}") from error
 
     def _restore(self, step: int, template: Callable[[dict[str, Any]], Any] | None) -> Restored:
         folder = self.folder / str(step)

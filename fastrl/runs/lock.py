@@ -37,9 +37,9 @@ def hold(folder: Path) -> Iterator[None]:
         raise UserError(f"{folder} cannot be written to ({error.strerror}); choose another place") from error
     with file:
         _locked(file, folder)
-        file.truncate(0)
-        file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
-        file.flush()
+        with contextlib.suppress(OSError):  # a full disk: the lock holds all the same
+            file.truncate(0)
+            os.write(file.fileno(), f"process {os.getpid()} on {socket.gethostname()}\n".encode())
         try:
             yield
         finally:

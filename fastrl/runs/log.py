@@ -3,6 +3,7 @@
 Rows hold what is deterministic (no wall time), so that a resumed run's file equals an uninterrupted one's.
 """
 
+import contextlib
 import json
 import os
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from fastrl import errors
 from fastrl.types import UserError
 
 METRICS = "metrics.jsonl"
@@ -39,9 +41,10 @@ class MetricsLog:
     def append(self, row: dict[str, Any]) -> dict[str, Any]:
         """Writes one row, durably: numbers, strings, or arrays `[S]` (a value per seed). Returns it as `read` does."""
         plain = {name: _plain(value) for name, value in row.items()}
-        self._file.write(json.dumps(plain, allow_nan=False).encode() + b"\n")
-        self._file.flush()
-        os.fsync(self._file.fileno())  # a later checkpoint relies on this row
+        with errors.writing(f"{self._path} cannot be written"):
+            self._file.write(json.dumps(plain, allow_nan=False).encode() + b"\n")
+            self._file.flush()
+            os.fsync(self._file.fileno())  # a later checkpoint relies on this row
         self.rows += 1
         return plain
 
@@ -62,8 +65,9 @@ class MetricsLog:
         return read(self.folder if folder is None else folder)
 
     def close(self) -> None:
-        """Closes the file; everything is on disk."""
-        self._file.close()
+        """Closes the file; everything is on disk but a row that was refused."""
+        with contextlib.suppress(OSError):
+            self._file.close()
 
 
 def read(folder: Path | str) -> list[dict[str, Any]]:

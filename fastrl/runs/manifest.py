@@ -1,5 +1,6 @@
 """The manifest of a saved step, and checksums of its files. Files are written whole or not at all."""
 
+import contextlib
 import hashlib
 import importlib.metadata
 import json
@@ -11,6 +12,7 @@ from typing import Any
 
 import jax
 
+from fastrl import errors
 from fastrl.runs import digests
 from fastrl.runs.digests import Damaged as Damaged
 from fastrl.types import UserError
@@ -97,14 +99,17 @@ def replace(path: Path, data: bytes) -> None:
     Raises `UserError` where there is no folder, no permission or no room.
     """
     temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        raise UserError(f"{path} cannot be written ({error.strerror}); choose another place or make room") from error
+    with errors.writing(f"{path} cannot be written"):
+        try:
+            with temporary.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        except OSError:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+            raise
     folder = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(folder)
