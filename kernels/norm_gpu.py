@@ -1,8 +1,8 @@
 """The backward pass of `fastrl.kernels.norm` as a Mosaic GPU kernel: a block of one warpgroup has 32 rows of one layer.
 
-A row lies along the 32 lanes of a warp, four neighbouring features at a time (two of a row of 64), so that its means are additions and five
-shuffles. A warp has a quarter of the rows and adds them up feature by feature in its registers; the four warps' sums
-come together once, at the end. Of each number of the activations there is one read and one write.
+A row lies along the 32 lanes of a warp, four neighbouring features at a time (two of a row of 64), so that its means
+are additions and five shuffles. A warp has a quarter of the rows and adds them up feature by feature in its registers;
+the four warps' sums come together once, at the end. Of each number of the activations there is one read and one write.
 """
 
 import functools

@@ -165,7 +165,8 @@ def scanned(step: Callable[[State, Any], tuple[State, Metrics]], state: State, i
         names[:] = sorted(metrics)
         return state, jnp.stack([metrics[name] for name in names])
 
-    state, values = jax.lax.scan(one, state, inputs, unroll=WRITTEN_OUT if jax.default_backend() == 'gpu' else 1)
+    together = WRITTEN_OUT if jax.default_backend() == "gpu" else 1
+    state, values = jax.lax.scan(one, state, inputs, unroll=together)
     return state, dict(zip(names, values.mean(0)))
 
 

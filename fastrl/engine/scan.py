@@ -148,9 +148,7 @@ def update_all(
         waits = waiting(program, block, time)
         shape = jax.eval_shape(update)[1]
         idle = (block.agent, jnp.zeros(shape.shape, shape.dtype))
-        agent, values = (
-            jax.lax.cond(waits[0], lambda: idle, update) if n == 1 else health.select(waits, idle, update())
-        )
+        agent, values = jax.lax.cond(waits[0], lambda: idle, update) if n == 1 else health.select(waits, idle, update())
     memory = weighed(program, block, agent, stock, jax.random.clone(draw_keys), rows)
     if phase.waits:
         memory = health.select(waits, block.draw, memory)
