@@ -34,11 +34,8 @@ def apart(grads: Any, scalars: Scalars) -> tuple[Any, Scalars]:
     """The same numbers, so that XLA makes one kernel for all leaves of one shape.
 
     The scalars lie in one array, as XLA joins kernels that read a common array and no others. The gradients are
-    finished before any leaf is stepped; on a GPU the kernel of the step has their last sums too. A lone leaf has no
-    other to be joined with.
+    finished before any leaf is stepped; on a GPU the kernel of the step has their last sums too.
     """
-    if len(jax.tree.leaves(grads)) == 1:
-        return grads, scalars
     together = jnp.stack(scalars)
     if jax.default_backend() == "gpu":
         together = jax.lax.optimization_barrier(together)
