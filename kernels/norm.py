@@ -24,8 +24,8 @@ from fastrl.kernels.batching import one_launch
 EPS = 1e-6
 """What is added to the variance."""
 
-ROWS, FEATURES = 32, 128
-"""The kernel takes rows and features in multiples of these."""
+ROWS, FEATURES = 32, 64
+"""The kernel takes rows in multiples of this, and this many features or a multiple of twice as many."""
 
 MOST = 512
 """The most features: with 1,024 a block has too few registers."""
@@ -38,8 +38,9 @@ def wanted(shape: Sequence[int], dtype: jnp.dtype) -> bool:
 
     Where several devices share a minibatch the compiler cuts it, and a kernel cannot be cut: they keep the plain form.
     """
-    fits = len(shape) == 2 and shape[0] % ROWS == 0 and shape[1] % FEATURES == 0 and shape[1] <= MOST
-    return fits and device.wanted(dtype, "gpu") and not jax.sharding.get_abstract_mesh().auto_axes
+    if len(shape) != 2 or shape[0] % ROWS or shape[1] > MOST or (shape[1] != FEATURES and shape[1] % (2 * FEATURES)):
+        return False
+    return device.wanted(dtype, "gpu") and not jax.sharding.get_abstract_mesh().auto_axes
 
 
 def plain(

@@ -1,8 +1,8 @@
 """The backward pass of `fastrl.kernels.norm` as a Mosaic GPU kernel: a block of one warpgroup has 32 rows of one layer.
 
-A row lies along the 32 lanes of a warp, four neighbouring features at a time, so that its means are additions and five
-shuffles. A warp has a quarter of the rows and adds them up feature by feature in its registers; the four warps' sums
-come together once, at the end. Of each number of the activations there is one read and one write.
+A row lies along the 32 lanes of a warp, four neighbouring features at a time (two of a row of 64), so that its means
+are additions and five shuffles. A warp has a quarter of the rows and adds them up feature by feature in its registers;
+the four warps' sums come together once, at the end. Of each number of the activations there is one read and one write.
 """
 
 import functools
@@ -16,15 +16,11 @@ from jax.experimental import pallas as pl
 
 from fastrl.kernels.norm import FEATURES, ROWS, Gradients, gradients
 
-WARPS, VECTOR = 4, 4
+WARPS, LANES = 4, 32
 HELD = 1024
 """Numbers of x, and as many of the gradient, that a warp has in its registers at once."""
 MOST_BLOCKS = 32
 """Blocks of a layer: of more rows a block has more."""
-
-_TILES = plgpu.Tiling(((WARPS, FEATURES), (VECTOR,)))
-WHOLE = plgpu.Layout.TILED(_TILES, warp_dims=(-3,), lane_dims=(-2,), vector_dim=-1)
-"""Of an array [rows, features]: row i is held by warp i % 4."""
 
 
 class Registers(NamedTuple):
@@ -33,9 +29,16 @@ class Registers(NamedTuple):
     width: int  # J
     interpret: object
 
+    @property
+    def whole(self) -> Any:
+        """The layout of [rows, J]: row i is held by warp i % 4."""
+        vector = 2 if self.width == FEATURES else 4
+        tiles = plgpu.Tiling(((WARPS, LANES * vector), (vector,)))
+        return plgpu.Layout.TILED(tiles, warp_dims=(-3,), lane_dims=(-2,), vector_dim=-1)
+
     def laid(self, array: jax.Array) -> jax.Array:
         """As the others lie."""
-        return array if self.interpret else plgpu.layout_cast(array, WHOLE)
+        return array if self.interpret else plgpu.layout_cast(array, self.whole)
 
     def across(self, array: jax.Array, axis: int) -> jax.Array:
         """[4] along axis 0, or [J] along axis 1, repeated to [4, J]."""
@@ -48,13 +51,13 @@ class Registers(NamedTuple):
     def rows(self, ref: Any, layer: jax.Array, row: jax.Array) -> jax.Array:
         """Four rows of a layer, from `row` on, of [G, B, J]; of [G, B] repeated to [4, J]."""
         where, whole = (layer, pl.ds(row, WARPS)), len(ref.shape) == 3
-        layout = WHOLE if whole else WHOLE.reduce(1)
+        layout = self.whole if whole else self.whole.reduce(1)
         read = ref[where] if self.interpret else plgpu.load(ref, where, layout=layout, optimized=False)
         return read if whole else self.across(read, 0)
 
     def vector(self, ref: Any, layer: jax.Array) -> jax.Array:
         """A layer's vector of [G, J], repeated to [4, J]."""
-        read = ref[layer] if self.interpret else plgpu.load(ref, layer, layout=WHOLE.reduce(0), optimized=False)
+        read = ref[layer] if self.interpret else plgpu.load(ref, layer, layout=self.whole.reduce(0), optimized=False)
         return self.across(read, 1)
 
 

@@ -33,10 +33,14 @@ class Updated(NamedTuple):
 def apart(grads: Any, scalars: Scalars) -> tuple[Any, Scalars]:
     """The same numbers, so that XLA makes one kernel for all leaves of one shape.
 
-    The gradients are finished before any leaf is stepped, else each of a leaf's four results would repeat its
-    gradient's sum; and the scalars lie in one array, as XLA joins kernels that read a common array and no others.
+    The scalars lie in one array, as XLA joins kernels that read a common array and no others. The gradients are
+    finished before any leaf is stepped; on a GPU the kernel of the step has their last sums too.
     """
-    grads, together = jax.lax.optimization_barrier((grads, jnp.stack(scalars)))
+    together = jnp.stack(scalars)
+    if jax.default_backend() == "gpu":
+        together = jax.lax.optimization_barrier(together)
+    else:
+        grads, together = jax.lax.optimization_barrier((grads, together))
     return grads, Scalars(*(together[place] for place in range(len(scalars))))
 
 

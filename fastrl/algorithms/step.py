@@ -22,6 +22,9 @@ Update = Step  # with batches [U, B, ...]
 Foresee = Callable[[State, Transition, Key], Any]  # batches [U, B, ...] and a key each [U]
 Optimisers = Mapping[str, Any]  # an optax transformation, or `optimisers.Adam`, a group
 
+WRITTEN_OUT = 4
+"""Minibatches of one round of the scan on a GPU, where a loop costs kernels: its counter, and each array's slice."""
+
 
 def gradient_of(
     groups: tuple[str, ...],
@@ -162,7 +165,8 @@ def scanned(step: Callable[[State, Any], tuple[State, Metrics]], state: State, i
         names[:] = sorted(metrics)
         return state, jnp.stack([metrics[name] for name in names])
 
-    state, values = jax.lax.scan(one, state, inputs)
+    together = WRITTEN_OUT if jax.default_backend() == "gpu" else 1
+    state, values = jax.lax.scan(one, state, inputs, unroll=together)
     return state, dict(zip(names, values.mean(0)))
 
 

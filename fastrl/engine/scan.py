@@ -6,7 +6,7 @@ of the scan is shared by all seeds, so the ring's pointer is one number; seeds g
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import jax
@@ -73,6 +73,11 @@ def stack(values: Metrics) -> jax.Array:
     return jnp.stack([values[name] for name in sorted(values)], axis=-1)
 
 
+def unstack(values: jax.Array, names: Iterable[str]) -> Metrics:
+    """The inverse of `stack`."""
+    return {name: values[:, place] for place, name in enumerate(sorted(names))}
+
+
 def add(totals: jax.Array, sums: Metrics, good: jax.Array, step: jax.Array, log_every: int) -> jax.Array:
     """Running sums of the seeds that learn, started anew at every row of the log: the same rows whatever the chunk."""
     return jnp.where(step % log_every == 0, 0.0, totals) + jnp.where(good[:, None], stack(sums), 0.0)
@@ -119,6 +124,7 @@ def update_all(
     """The updates of one step of n seeds: (the seeds, metrics `[n]`).
 
     The barriers keep XLA from fusing them with what surrounds them, so that an update has the same bits in a branch.
+    What passes one is finished: the metrics do as one array, as on a card each of them would be a kernel.
     """
     phase, n = program.phase, seed_keys.shape[0]
     assert phase.draw is not None
@@ -128,23 +134,25 @@ def update_all(
     if program.shared:
         rows = jax.lax.with_sharding_constraint(rows, mesh.ROWS)
 
-    def update() -> tuple[State, Metrics]:
+    names: list[str] = []
+
+    def update() -> tuple[State, jax.Array]:
         inputs = jax.lax.optimization_barrier((block.agent, block.numbers, rows))
-        return jax.lax.optimization_barrier(learnt(*inputs, update_keys))
+        agent, metrics = learnt(*inputs, update_keys)
+        names[:] = metrics
+        return jax.lax.optimization_barrier((agent, stack(metrics)))
 
     if not phase.waits:
-        agent, metrics = update()
+        agent, values = update()
     else:
         waits = waiting(program, block, time)
-        shapes = jax.eval_shape(update)[1]
-        idle = (block.agent, jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes))
-        agent, metrics = (
-            jax.lax.cond(waits[0], lambda: idle, update) if n == 1 else health.select(waits, idle, update())
-        )
+        shape = jax.eval_shape(update)[1]
+        idle = (block.agent, jnp.zeros(shape.shape, shape.dtype))
+        agent, values = jax.lax.cond(waits[0], lambda: idle, update) if n == 1 else health.select(waits, idle, update())
     memory = weighed(program, block, agent, stock, jax.random.clone(draw_keys), rows)
     if phase.waits:
         memory = health.select(waits, block.draw, memory)
-    return dataclasses.replace(block, agent=agent, draw=memory), metrics
+    return dataclasses.replace(block, agent=agent, draw=memory), unstack(values, names)
 
 
 def weighed(program: Program, block: SeedState, agents: State, stock: Stock, keys: Key, rows: jax.Array) -> Any:
@@ -224,7 +232,7 @@ def chunk(plan: Plan, number: int, length: int, log_every: int) -> Callable[[Car
             without = dataclasses.replace(block, totals={})
             after = repeat(body, Block(carry.step, without, ring, stack(block.totals)), length)
             assert after.totals is not None
-            totals = {name: after.totals[:, place] for place, name in enumerate(sorted(block.totals))}
+            totals = unstack(after.totals, block.totals)
             return after._replace(seeds=dataclasses.replace(after.seeds, totals=totals))
 
         if plan.block is None:

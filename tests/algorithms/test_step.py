@@ -154,9 +154,10 @@ def test_the_delay_of_td3_stays_a_branch_for_many_seeds(spec, make_batch):
         assert count(jax.vmap(algorithm.update, (0, 0, 0, None)), *seeds, args[-1]) == one
 
 
-@pytest.mark.parametrize("updates", [1, 3])
-def test_each_takes_the_minibatches_in_turn_and_counts_them(updates, make_batch):
+@pytest.mark.parametrize(("updates", "device"), [(1, "cpu"), (3, "cpu"), (6, "gpu")])  # there four of them a round
+def test_each_takes_the_minibatches_in_turn_and_counts_them(updates, device, make_batch, monkeypatch):
     batches = make_batch(0, updates, 4)
+    monkeypatch.setattr(step.jax, "default_backend", lambda: device)
     seen = []
 
     def spy(state, batch, key, clock):
