@@ -108,6 +108,14 @@ def test_an_algorithm_and_a_recipe_from_python(file, tmp_path):
     assert np.isfinite(more.returns).all()
 
 
+def test_an_algorithm_that_logs_nothing(tmp_path):
+    from fastrl import plugins
+
+    (tmp_path / "quiet.py").write_text(ALGORITHM.replace('{"actor/loss": value}', "{}"))
+    run = fastrl.finetune(plugins.resolve("algorithm", f"{tmp_path / 'quiet.py'}:Weighted")(), ENV, **RUN)
+    assert np.isfinite(run.returns).all() and not [name for name in run.metrics if name.startswith("actor/")]
+
+
 def test_an_algorithm_and_a_recipe_from_the_command_line(file, tmp_path, capsys):
     words = ["--env", ENV, "--seeds", "1", "--steps", "60", "--warmup", "20", "--eval-episodes", "2"]
     named = ["--algorithm", f"{file}:Weighted", "--noise", "0.5"]

@@ -10,7 +10,7 @@ from fastrl.engine import health
 from fastrl.engine.phase import Carry
 from fastrl.engine.plan import Plan
 from fastrl.loggers.beside import Loggers
-from fastrl.runs import log, processes
+from fastrl.runs import folder, log, processes
 from fastrl.runs.log import MetricsLog
 from fastrl.runs.progress import Progress
 
@@ -29,11 +29,14 @@ class Record:
         self.loggers = Loggers(path, plan.log, progress.message) if path and writes else None
         self.rows: list[dict[str, Any]] = []
 
-    def restart(self, count: int) -> None:
-        """Forgets all but the first rows: what a checkpoint being resumed has not seen."""
+    def restart(self, count: int, timing: list[dict[str, Any]]) -> None:
+        """Forgets all but the first rows: what a checkpoint being resumed has not seen. Raises if they are others."""
         if self.path is None:
             return
         if self.log is not None:
+            log.verify(self.path)
+            if count < self.log.rows:  # before they go: what is described is there whenever this process is killed
+                self.describe(timing, count)
             self.log.truncate(count)
         self.rows = log.read(self.path)[:count]
         if self.loggers is not None:
@@ -52,6 +55,11 @@ class Record:
         self.rows.append(row)
         if self.log and self.loggers:
             self.loggers.append(self.log.append(row))
+
+    def describe(self, timing: list[dict[str, Any]], rows: int | None = None) -> None:
+        """Writes the seconds of the phases, and what the first rows of the log are, by which damage is seen."""
+        if self.log is not None and self.path is not None:
+            folder.write_json(self.path / log.TIMING, {"phases": timing, "log": self.log.sum(rows)})
 
     def close(self, complete: bool) -> None:
         """Closes the log and ends the loggers; `complete`: the run is done."""

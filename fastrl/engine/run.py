@@ -26,7 +26,7 @@ from fastrl.engine.record import Record
 from fastrl.engine.schedule import Schedule
 from fastrl.envs import host
 from fastrl.replay import ring as rings
-from fastrl.runs import folder, hang, processes
+from fastrl.runs import hang, processes
 from fastrl.runs.checkpoint import Checkpoints
 from fastrl.runs.preempt import Interrupted as Interrupted
 from fastrl.runs.preempt import StopRequest
@@ -87,11 +87,11 @@ class Driver:
                 lambda meta: boundary.template(self.plan, meta["phase"], self.data), self.progress.message
             )
         if restored is None:
-            self.record.restart(0)
+            self.record.restart(0, [])
             return 0, self._enter(0, None)
         meta, self.safe = restored.meta, restored.step
-        self.record.restart(meta["rows"])
         self.timing = meta["timing"]
+        self.record.restart(meta["rows"], self.timing)
         phase = self.plan.phases[meta["phase"]]
         steps = int(restored.carry.step) * self.plan.per_iteration(phase)
         self.progress.message(f"resumed at step {steps} of {phase.name}")
@@ -278,8 +278,7 @@ class Driver:
             self.record.frozen(number, int(carry.step), carry)
         meta = {"phase": number, "rows": rows, "timing": self.timing}
         self.checkpoints.save(step, carry, meta)
-        if processes.first():
-            folder.write_json(self.path / "timing.json", {"phases": self.timing})
+        self.record.describe(self.timing)
         self.saved, self.safe = time.monotonic(), step
 
 

@@ -140,7 +140,8 @@ def update_all(
         inputs = jax.lax.optimization_barrier((block.agent, block.numbers, rows))
         agent, metrics = learnt(*inputs, update_keys)
         names[:] = metrics
-        return jax.lax.optimization_barrier((agent, stack(metrics)))
+        values = stack(metrics) if metrics else jnp.zeros((n, 0))
+        return jax.lax.optimization_barrier((agent, values))
 
     if not phase.waits:
         agent, values = update()

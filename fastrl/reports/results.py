@@ -119,6 +119,7 @@ def _load(folder: Path, point: tuple[int, int, str] | None) -> Results:
     """The rows of one point of several (its number, how many there are, its words), or all rows."""
     if not (folder / log.METRICS).is_file():
         raise UserError(f"{folder} has no {log.METRICS}; name the folder of a run (its --out)")
+    log.verify(folder)
     logged = log.read(folder)
     rows = [row for row in logged if row.get("kind") == "eval"]
     if not rows:

@@ -4,6 +4,7 @@ Rows hold what is deterministic (no wall time), so that a resumed run's file equ
 """
 
 import contextlib
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -15,6 +16,8 @@ from fastrl import errors
 from fastrl.types import UserError
 
 METRICS = "metrics.jsonl"
+TIMING = "timing.json"
+"""Seconds of each phase, and what the rows of the log were when the run last saved."""
 ADDRESS = ("step", "phase", "kind", "online", "offline")
 """Where a row stands, not what it measures."""
 
@@ -60,6 +63,10 @@ class MetricsLog:
         self._file = self._path.open("ab")
         self.rows = rows
 
+    def sum(self, rows: int | None = None) -> dict[str, Any]:
+        """How many rows there are, of the first `rows`, and their SHA-256: what `verify` looks for in `TIMING`."""
+        return _sum(_whole_lines(self._path)[:rows])
+
     def read(self, folder: Path | str | None = None) -> list[dict[str, Any]]:
         """The rows so far."""
         return read(self.folder if folder is None else folder)
@@ -72,7 +79,27 @@ class MetricsLog:
 
 def read(folder: Path | str) -> list[dict[str, Any]]:
     """The rows of a run's folder, in order; a torn last line is left out. None stands for non-finite."""
-    return [json.loads(line) for line in _whole_lines(Path(folder) / METRICS)]
+    path, rows = Path(folder) / METRICS, []
+    for line in _whole_lines(path):
+        try:
+            rows.append(json.loads(line))
+        except ValueError as error:
+            where = f"{path}: line {len(rows) + 1}"
+            raise UserError(f"{where} is damaged ({error}); restore the file from a copy, or run anew") from error
+    return rows
+
+
+def verify(folder: Path | str) -> None:
+    """Raises `UserError` where the rows are not those of the last save; an earlier version did not describe them."""
+    path = Path(folder) / METRICS
+    try:
+        known = json.loads(path.with_name(TIMING).read_bytes())["log"]
+        same = known == _sum(_whole_lines(path)[: known["rows"]])
+    except (OSError, ValueError, KeyError, TypeError):
+        return
+    if not same:
+        what = f"its first {known['rows']} rows are not those that were written"
+        raise UserError(f"{path} is damaged: {what}; restore the file from a copy, or run anew")
 
 
 def _plain(value: Any) -> Any:
@@ -84,6 +111,10 @@ def _plain(value: Any) -> Any:
         return array.tolist()
     exact = array.astype(np.float64)
     return np.where(np.isfinite(exact), exact.astype(object), np.array(None)).tolist()
+
+
+def _sum(lines: list[bytes]) -> dict[str, Any]:
+    return {"rows": len(lines), "sha256": hashlib.sha256(b"\n".join(lines)).hexdigest()}
 
 
 def _whole_lines(path: Path) -> list[bytes]:
