@@ -5,6 +5,7 @@ import functools
 import importlib
 import inspect
 import numbers
+import re
 import typing
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
@@ -153,6 +154,8 @@ def _factory(name: str) -> Factory:
         raise UserError(f"environment {prefix!r} stands alone; its options follow, as in --env-option KEY=VALUE")
     if colon:
         raise unknown("prefix of an environment", prefix, ADAPTERS, "fastrl envs lists them")
+    if re.search(r"-v\d+$", name):  # another library's name
+        raise UserError(f"unknown environment {name!r}: did you mean 'gymnasium:{name}' (or 'gymnax:{name}')?")
     raise UserError(f"unknown environment {name!r}{_nearest(name, names())}")
 
 

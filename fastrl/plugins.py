@@ -9,6 +9,9 @@ from typing import Any
 
 from fastrl.errors import UserError, told, unknown
 
+GIVEN = "__fastrl_file__"
+"""Where a module that was imported from a FILE.py keeps the file's name, as it was given."""
+
 
 def resolve(what: str, given: Any) -> Any:
     """The object that `given` names, or `given` itself where it is no text."""
@@ -80,6 +83,7 @@ def _file(what: str, path: Path) -> Any:
     assert found is not None and found.loader is not None
     module = importlib.util.module_from_spec(found)
     sys.modules[name] = module
+    module.__dict__[GIVEN] = str(path)
     try:
         found.loader.exec_module(module)
     except Exception as error:

@@ -1,5 +1,7 @@
 """What users hand over: an algorithm, networks, optimisers and a recipe from files outside the package."""
 
+import json
+import sys
 import textwrap
 from pathlib import Path
 
@@ -11,8 +13,11 @@ from flax import linen as nn
 
 import fastrl
 from fastrl.cli import main as cli
+from fastrl.engine.phase import Phase
+from fastrl.methods import SAC
 from fastrl.networks.critics import Critic
 from fastrl.networks.policy import GaussianActor
+from fastrl.planning import contract
 from fastrl.types import UserError
 
 pytestmark = pytest.mark.usefixtures("quick")
@@ -123,6 +128,51 @@ def test_an_algorithm_and_a_recipe_from_the_command_line(file, tmp_path, capsys)
     assert cli.main(["run", f"{file}:recipe", *words, "--out", str(tmp_path / "b")]) == 0
     assert "finetune" in capsys.readouterr().out
     assert '"noise": 0.5' in (tmp_path / "a/config.json").read_text()
+
+
+def test_an_agent_of_ones_own_from_data_to_a_file(file, tmp_path, monkeypatch, capsys):
+    """What docs/how-to/algorithm.md says to write, in the order in which it does."""
+    monkeypatch.chdir(tmp_path)
+    Path("mine.py").write_text(
+        file.read_text().replace("noise: float = fastrl.option(", "plain: int = 3\n    noise: float = fastrl.option(")
+    )
+    task = ["--env", ENV, "--seeds", "1", "--eval-episodes", "1"]
+    assert cli.main(["collect", ENV, "data.hdf5", "--behaviour", "random", "--steps", "200"]) == 0
+    pretrain = ["pretrain", "mine.py:Weighted", "--dataset", "data.hdf5", "--plain", "4", *task, "--steps", "20"]
+    assert cli.main([*pretrain, "--out", "offline"]) == 0
+    online = [
+        "--algorithm",
+        "mine.py:Weighted",
+        "--from",
+        "offline",
+        "--steps",
+        "60",
+        "--warmup",
+        "20",
+        "--out",
+        "online",
+    ]
+    assert cli.main(["finetune", *task, *online]) == 0
+    assert json.loads(Path("online/agent/agent.json").read_text())["config"]["algorithm"] == "mine.py:Weighted"
+    for name in [name for name in sys.modules if name.startswith("mine_")]:
+        monkeypatch.delitem(sys.modules, name)  # as in a new process
+    capsys.readouterr()
+    assert cli.main(["evaluate", "online", "--episodes", "1"]) == 2
+    assert "set FASTRL_ALLOW_CODE=1" in capsys.readouterr().err
+    monkeypatch.setenv("FASTRL_ALLOW_CODE", "1")
+    assert cli.main(["evaluate", "online", "--episodes", "1"]) == 0
+    assert cli.main(["export", "online", "policy.stablehlo"]) == 0
+
+
+def test_phases_may_lie_in_lists_of_lists():
+    first, second = (object.__new__(Phase) for _ in range(2))
+    for phase in (first, second):
+        phase.__dict__["config"] = SAC()
+    for made in ([first, [second]], [[first, second]], (first, second)):
+        assert contract.recipe(lambda _, made=made: made, None, "mine") == [first, second]
+    assert contract.recipe(lambda _: first, None, "mine") == [first]
+    with pytest.raises(UserError, match=r"returns str among its phases; return what builder\.offline and"):
+        contract.recipe(lambda _: [first, "x"], None, "mine")
 
 
 def test_networks_and_optimisers_of_ones_own_learn_as_the_built_in_ones(file):

@@ -5,7 +5,7 @@ import sys
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fastrl.cli.options import Parser
 from fastrl.errors import UserError, printable
@@ -40,6 +40,26 @@ def dataset_options(parser: Parser) -> None:
     parser.add_argument(
         "--download", action="store_true", help="let Minari download an id that is not there (default: refuse)"
     )
+
+
+def _actions(parser: Parser) -> None:
+    """Adds --actions, where no environment is named that has bounds."""
+
+    def bounds(text: str) -> tuple[float, float]:
+        low, _, high = text.partition(",")
+        if not float(low) < float(high):
+            raise ValueError
+        return float(low), float(high)
+
+    bounds.__name__ = "LOW,HIGH"
+    meaning = "where the stored actions lie (default: -1,1)"
+    parser.add_argument("--actions", type=bounds, metavar="LOW,HIGH", help=meaning)
+
+
+def _given(found: Namespace) -> dict[str, Any]:
+    """What `_reading` and `_actions` were told, as fields of a source."""
+    given = {"order": _keys(found.dataset_order), "next_observations": found.next_observations}
+    return given if found.actions is None else {**given, "actions": found.actions}
 
 
 def source(found: Namespace) -> "Source | None":
@@ -118,6 +138,7 @@ def _describe(words: Sequence[str], prepare: Callable[[], None]) -> int:
     parser = Parser(prog="fastrl datasets describe", description="Prints what a dataset is, as Markdown.")
     parser.add_argument("dataset", metavar="DATA", help="D4RL HDF5 or npz file, Minari folder or id")
     _reading(parser)
+    _actions(parser)
     _horizon(parser)
     parser.add_argument("--force", action="store_true", help="write over a datasheet in --out (default: refuse)")
     parser.add_argument(
@@ -130,7 +151,7 @@ def _describe(words: Sequence[str], prepare: Callable[[], None]) -> int:
     from fastrl.data import datasets, datasheet
     from fastrl.data.sources import Source
 
-    named = Source(found.dataset, order=_keys(found.dataset_order), next_observations=found.next_observations)
+    named = Source(found.dataset, **_given(found))
     data = datasets.open_source(named, found.horizon)
     if found.out is not None:
         datasheet.write(named, data, Path(found.out), found.force)
@@ -144,6 +165,7 @@ def _export(words: Sequence[str], prepare: Callable[[], None]) -> int:
     parser.add_argument("source", metavar="SOURCE", help="a dataset, or a run folder; DIR:2 is its seed 2 alone")
     parser.add_argument("out", metavar="OUT", help="FILE.hdf5 is D4RL's layout, a name such as mine/walks-v0 Minari's")
     _reading(parser)
+    _actions(parser)
     _horizon(parser)
     parser.add_argument("--root", metavar="FOLDER", help="folder of the Minari id (default: Minari's own)")
     found = parser.parse(words)
@@ -157,8 +179,7 @@ def _export(words: Sequence[str], prepare: Callable[[], None]) -> int:
 
         data = experience.load(Path(run), index, to_stderr)
     else:
-        given = {"order": _keys(found.dataset_order), "next_observations": found.next_observations}
-        data = datasets.load(found.source, horizon=found.horizon, **given)
+        data = datasets.load(found.source, horizon=found.horizon, **_given(found))
     if found.out.endswith(SUFFIXES[:2]):
         export.save_d4rl(data, found.out)
         return _written(found.out, data)

@@ -26,6 +26,7 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, **kwargs: Any):
         super().__init__(allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, **kwargs)
+        self._negative_number_matcher = re.compile(r"-\.?\d[\d.,eE+-]*$")  # values such as -2,2, and no options
 
     def error(self, message: str) -> NoReturn:
         """Raises instead of printing usage."""
@@ -66,7 +67,9 @@ def parse_value(text: str, kind: Any) -> Any:
         return kind(text)
     except ValueError as error:
         words = {"int": "a whole number", "float": "a number"}
-        raise ValueError(f"{text!r} is not {words.get(kind.__name__, kind.__name__)}") from error
+        layers = text.split("x")
+        hint = f"; write {','.join(layers)}" if len(layers) > 1 and all(word.isdigit() for word in layers) else ""
+        raise ValueError(f"{text!r} is not {words.get(kind.__name__, kind.__name__)}{hint}") from error
 
 
 def env_option(parser: Parser, default: str = "none") -> None:
@@ -142,15 +145,15 @@ def add_options(parser: Parser, title: str, classes: Sequence[type]) -> None:
             if field.name in seen:
                 continue
             seen.add(field.name)
-            default = shown(field.default)
-            if field.default is None and kind is RunOptions and "none is" not in field.metadata["help"]:
+            default, meaning = shown(field.default), field.metadata.get("help", f"{field.name} of {kind.__name__}")
+            if field.default is None and kind is RunOptions and "none is" not in meaning:
                 default = PAPER
             group.add_argument(
                 f"--{field.name.replace('_', '-')}",
                 type=_reader(hints[field.name]),
                 default=argparse.SUPPRESS,
                 metavar=_hint(hints[field.name]),
-                help=f"{field.metadata['help']} (default: {default})".replace("%", "%%"),
+                help=f"{meaning} (default: {default})".replace("%", "%%"),
             )
             if field.default is True:
                 off = f"--no-{field.name.replace('_', '-')}"

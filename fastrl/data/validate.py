@@ -102,8 +102,8 @@ def unit_actions(where: str, key: str, array: np.ndarray, bounds: Bounds | None 
         if outside.any():
             row = int(np.argmax(outside))
             raise UserError(
-                f"{where}: '{key}' leaves the environment's bounds at row {row}: {array[row].tolist()}; "
-                "leave --actions out"
+                f"{where}: '{key}' leaves the bounds {low.tolist()} to {high.tolist()} at row {row}: "
+                f"{array[row].tolist()}; correct the file, or name the bounds that it was recorded with"
             )
         array = spaces.to_unit(array, low, high)
     good = (np.abs(array) <= 1.0 + TOLERANCE).all(axis=1)
@@ -112,6 +112,7 @@ def unit_actions(where: str, key: str, array: np.ndarray, bounds: Bounds | None 
         worst = array[row][np.argmax(np.abs(array[row]))]
         raise UserError(
             f"{where}: '{key}' is {worst:g} at row {row}, outside [-1, 1]; "
-            "rescale the actions to [-1, 1], or add --actions environment where they are in the environment's bounds"
+            "rescale the actions to [-1, 1], or say where they lie: --actions environment (its bounds), and for "
+            "fastrl datasets --actions LOW,HIGH"
         )
     return np.clip(array, -ACTION_LIMIT, ACTION_LIMIT)

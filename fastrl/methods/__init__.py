@@ -5,6 +5,7 @@ A subclass of another algorithm restates the fields whose default or meaning dif
 """
 
 import dataclasses
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -61,10 +62,11 @@ ALGORITHMS: dict[str, type[ActorCritic]] = {
 
 
 def name_of(config: Options) -> str:
-    """`sac` and so on; of a class that is not ours, MODULE:NAME."""
+    """`sac` and so on; of a class that is not ours, MODULE:NAME, or FILE.py:NAME as it was handed over."""
     kind = type(config)
     own = {cls: name for name, cls in ALGORITHMS.items()}
-    return own.get(kind, f"{kind.__module__}:{kind.__qualname__}")  # type: ignore[call-overload, arg-type]
+    where = getattr(sys.modules.get(kind.__module__), "__fastrl_file__", kind.__module__)
+    return own.get(kind, f"{where}:{kind.__qualname__}")  # type: ignore[call-overload, arg-type]
 
 
 def describe(config: Options) -> dict[str, Any]:

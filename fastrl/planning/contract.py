@@ -34,10 +34,12 @@ def recipe(function: Callable[[Any], Sequence[Phase]], builder: Any, name: str) 
         raise
     except Exception as error:
         raise UserError(f"recipe {name} fails: {told(error)}") from error
-    if not isinstance(phases, (list, tuple)) or not all(isinstance(phase, Phase) for phase in phases):
-        kind = type(phases).__name__
+    parts = phases if isinstance(phases, (list, tuple)) else [phases]
+    phases = [phase for part in parts for phase in (part if isinstance(part, (list, tuple)) else [part])]
+    if other := [phase for phase in phases if not isinstance(phase, Phase)]:
         raise UserError(
-            f"recipe {name} returns {kind}; a recipe returns a list of phases (builder.offline, builder.online)"
+            f"recipe {name} returns {type(other[0]).__name__} among its phases; return what builder.offline and "
+            "builder.online give, in a list: [builder.offline(...), builder.online(...)]"
         )
     for phase in phases:
         if not is_ours(phase.config):

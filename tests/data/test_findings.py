@@ -145,7 +145,7 @@ def test_actions_in_the_environments_own_bounds_are_said_and_rescaled(tmp_path):
     assert findings.raw_actions(load(tmp_path, plain(actions=raw)), Spec("unit", 2, 2, 100)) == ""
     wide = load(tmp_path, plain(actions=raw * 4 - 1.6), actions=((-2.0, -2.0), (2.0, 2.0)))
     np.testing.assert_allclose(wide.action, (raw * 2 - 0.8)[kept], atol=2e-5)
-    with pytest.raises(UserError, match=r"leaves the environment's bounds at row \d+: .*leave --actions out"):
+    with pytest.raises(UserError, match=r"leaves the bounds .* at row \d+: .*correct the file"):
         load(tmp_path, plain(), actions=(0.1, 0.7))
     with pytest.raises(UserError, match="the environment's bounds are not known here"):
         load(tmp_path, plain(), actions="environment")
