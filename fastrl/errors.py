@@ -42,6 +42,22 @@ def writing(what: str) -> Iterator[None]:
         raise UserError(f"{what} ({cause}); choose another place or make room") from error
 
 
+MEMORY = ("RESOURCE_EXHAUSTED", "Cannot allocate memory", "failed to map segment")
+"""What XLA, the system and its loader say when there is no memory left."""
+
+
+def short_of_memory(error: BaseException) -> Failure | None:
+    """What to say of an error where it is for want of memory, of the host or of a device; None for any other."""
+    line = next((each for each in str(error).splitlines() if any(word in each for word in MEMORY)), None)
+    if line is None and not isinstance(error, MemoryError):
+        return None
+    cause = f" ({line:.200})" if line else ""
+    return Failure(
+        f"there is not enough memory{cause}; ask for less (--seeds, --capacity, --batch-size), or give it more: "
+        "--dry-run says what a run needs, `ulimit -v` what a process may have"
+    )
+
+
 def printable(text: str) -> str:
     """`text` as a terminal may show it: what would steer it, or turn the direction of writing, is an escape.
 

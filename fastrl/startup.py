@@ -8,6 +8,7 @@ versions get none.
 import ctypes
 import importlib.metadata
 import os
+import resource
 import sys
 import warnings
 from pathlib import Path
@@ -15,6 +16,8 @@ from pathlib import Path
 from fastrl.errors import UserError
 
 PRODUCTS = {"--xla_cpu_experimental_ynn_fusion_type": "", "--xla_cpu_use_xnnpack": "false"}
+LEAST = 1 << 32
+"""Bytes of address space: a run with tiny networks needs more than half of them."""
 WIDE = {"--xla_cpu_prefer_vector_width": "512"}
 
 
@@ -38,6 +41,15 @@ def start() -> None:
         asked = os.environ.get("JAX_PLATFORMS")
         device, fix = (f" on JAX_PLATFORMS={asked}", "; JAX_PLATFORMS=cpu takes the CPU") if asked else ("", "")
         raise UserError(f"jax cannot start{device}: {cause}{fix}") from error
+
+
+def limited() -> str | None:
+    """A line to say where this process may have less address space than XLA needs, which then ends without one."""
+    most = resource.getrlimit(resource.RLIMIT_AS)[0]
+    if most == resource.RLIM_INFINITY or most >= LEAST:
+        return None
+    what = f"this process may have {most >> 20} MB of address space (ulimit -v)"
+    return f"{what}; XLA may end it without a line below {LEAST >> 20}"
 
 
 def cache(name: str) -> Path | None:

@@ -1,4 +1,5 @@
 import os
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -77,3 +78,10 @@ def test_commands_work_without_a_home(tmp_path):
         )
         assert (found.returncode, found.stdout, found.stderr) == (0, "no datasets found\n", "")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_little_address_space_is_said(monkeypatch):
+    for most, line in ((resource.RLIM_INFINITY, None), (1 << 33, None), (1 << 30, "may have 1024 MB of address space")):
+        monkeypatch.setattr(resource, "getrlimit", lambda kind, most=most: (most, most))
+        found = startup.limited()
+        assert found is None if line is None else line in found

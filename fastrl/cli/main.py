@@ -23,7 +23,7 @@ from fastrl.cli import scores as scores_cli
 from fastrl.cli import train
 from fastrl.cli.options import Parser, resume_option
 from fastrl.cli.train import prepare
-from fastrl.errors import Failure, UserError, printable, unknown
+from fastrl.errors import Failure, UserError, printable, short_of_memory, unknown
 from fastrl.methods import ALGORITHMS
 from fastrl.recipes.table import RECIPES
 
@@ -229,6 +229,9 @@ def _main(words: list[str]) -> int:
 
 def _failed(error: Exception) -> int:
     """Prints one line for an error that the engine expects; any other error is a bug and keeps its trace."""
+    if (short := short_of_memory(error)) is not None:
+        print(printable(f"fastrl: {short}"), file=sys.stderr)
+        return 1
     from fastrl.engine.run import Diverged, Interrupted
 
     if isinstance(error, Interrupted):

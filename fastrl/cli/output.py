@@ -26,9 +26,17 @@ def prepare() -> None:
     for name in ("stdin", "stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "r+"))  # noqa: SIM115  # gets the free descriptor, the closed stream's
+    if sys.unraisablehook is sys.__unraisablehook__:
+        sys.unraisablehook = _shown
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+
+
+def _shown(found: "sys.UnraisableHookArgs") -> None:
+    """Shows what nobody can catch, but for a write in C++ that ends after another one of its checkpoint has failed."""
+    if str(found.exc_value) != "Event loop is closed":
+        sys.__unraisablehook__(found)
 
 
 class _Harmless:

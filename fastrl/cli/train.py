@@ -40,6 +40,8 @@ def prepare(distributed: str = "off") -> None:
     """Sets what must be set before jax starts, and starts it, alone or as one of several processes."""
     from fastrl import startup
 
+    if (line := startup.limited()) is not None:
+        print(line, file=sys.stderr)
     startup.prepare()
     if distributed != "off":
         from fastrl.runs import processes

@@ -29,12 +29,12 @@ def options(found: Any, name: str) -> type:
 def recipe(function: Callable[[Any], Sequence[Phase]], builder: Any, name: str) -> list[Phase]:
     """The phases that a recipe makes; refuses anything else."""
     try:
-        phases = function(builder)
+        made = function(builder)
     except UserError:
         raise
     except Exception as error:
         raise UserError(f"recipe {name} fails: {told(error)}") from error
-    parts = phases if isinstance(phases, (list, tuple)) else [phases]
+    parts: Any = made if isinstance(made, (list, tuple)) else [made]
     phases = [phase for part in parts for phase in (part if isinstance(part, (list, tuple)) else [part])]
     if other := [phase for phase in phases if not isinstance(phase, Phase)]:
         raise UserError(
@@ -44,7 +44,7 @@ def recipe(function: Callable[[Any], Sequence[Phase]], builder: Any, name: str) 
     for phase in phases:
         if not is_ours(phase.config):
             algorithm(phase)
-    return list(phases)
+    return phases
 
 
 def algorithm(phase: Phase) -> None:

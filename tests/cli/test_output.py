@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import types
 
 import pytest
 
@@ -72,3 +73,12 @@ def test_a_file_of_the_machine_is_one_line_and_a_fault_of_ours_keeps_its_trace(c
     with pytest.raises(FileNotFoundError):
         fails(FileNotFoundError(2, "No such file or directory", "ours"))
     assert streams.delivered(lambda: 7) == 7
+
+
+def test_a_write_that_ends_late_shows_no_trace(monkeypatch):
+    shown = []
+    monkeypatch.setattr(sys, "__unraisablehook__", shown.append)
+    late, bug = (types.SimpleNamespace(exc_value=RuntimeError(text)) for text in ("Event loop is closed", "a bug"))
+    for found in (late, bug):
+        streams._shown(found)
+    assert shown == [bug]

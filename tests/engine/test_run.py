@@ -168,3 +168,17 @@ def test_killed_and_resumed_by_the_command_line(tmp_path):
     path = "checkpoints/600/fastrl_manifest.json"
     sums = {manifest.read(tmp_path / out / path)["sha256"] for out in ("whole", "cut")}
     assert len(sums) == 1
+
+
+def test_a_signal_while_a_program_is_compiled_ends_the_run_before_it_starts(plan_of, driver_of):
+    driver = driver_of(plan_of("sac"))
+    compiled = driver._compile_probe
+
+    def signalled(number, carry):
+        driver.stop.requested = signal.SIGTERM
+        return compiled(number, carry)
+
+    driver._compile_probe = signalled
+    with pytest.raises(Interrupted, match="stopped by signal 15"):
+        driver.run()
+    assert driver.record.rows == []

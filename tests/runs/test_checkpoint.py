@@ -318,3 +318,27 @@ def test_the_manifest_is_readable_json_with_versions(saved):
     content = json.loads((saved[0] / "20" / MANIFEST).read_text())
     assert content["step"] == 20 and content["versions"]["orbax-checkpoint"]
     assert content["leaves"]["agent.critic.w"]["shape"] == [64, 33]
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (OSError(errno.EROFS, "Read-only file system"), "Read-only file system"),
+        (ValueError("RESOURCE_EXHAUSTED: Failed writing\nmore [os_error_code='28']"), "No space left on device"),
+        (ValueError("a bug"), None),
+    ],
+)
+def test_what_refuses_a_save_is_one_line(copy, monkeypatch, error, line):
+    """Also where Orbax's writer in C++ says it, which has no `OSError`."""
+
+    def fail(*args, **kwargs):
+        raise error
+
+    monkeypatch.setattr(ocp.CheckpointManager, "save", fail)
+    expected = ValueError if line is None else UserError
+    with pytest.raises(expected) as caught:
+        copy.save(30, carry_of(30), {})
+    if line is not None:
+        end = f"checkpoints: checkpoint 30 cannot be saved ({line}); choose another place or make room"
+        assert str(caught.value) == f"{copy.folder}{end[len('checkpoints') :]}"
+    assert copy.steps() == [10, 20]

@@ -1,4 +1,5 @@
 import json
+import os
 
 import jax.numpy as jnp
 import numpy as np
@@ -70,3 +71,39 @@ def test_a_log_shorter_than_the_checkpoint_knew_is_refused(tmp_path):
 
 def test_a_folder_without_a_log_has_no_rows(tmp_path):
     assert log.read(tmp_path) == []
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="Linux has a device that is always full")
+def test_a_row_that_finds_no_room_is_one_line(tmp_path):
+    metrics = MetricsLog(tmp_path)
+    metrics.close()
+    with open("/dev/full", "ab") as full:
+        metrics._file = full
+        with pytest.raises(UserError, match=r"metrics.jsonl cannot be written \(No space left on device\); .*room"):
+            metrics.append(row(1))
+        metrics.close()  # what it still holds is refused again
+
+
+def test_rows_that_are_not_those_of_the_last_save_are_refused(tmp_path):
+    metrics = MetricsLog(tmp_path)
+    for step in range(1, 4):
+        metrics.append(row(step))
+    path, timing = tmp_path / "metrics.jsonl", tmp_path / "timing.json"
+    log.verify(tmp_path)  # of an earlier version: nothing is known
+    timing.write_text(json.dumps({"phases": [], "log": metrics.sum(2)}))
+    metrics.append(row(4))
+    metrics.close()
+    log.verify(tmp_path)
+    good = path.read_bytes()
+    path.write_bytes(good.replace(b'"offline": 9', b'"offline": 8'))
+    assert len(log.read(tmp_path)) == 4  # it is JSON all the same
+    for damaged in (path.read_bytes(), good[: good.index(b"\n") + 9]):
+        path.write_bytes(damaged)
+        with pytest.raises(UserError, match="is damaged: its first 2 rows are not those that were written; restore"):
+            log.verify(tmp_path)
+    path.write_bytes(good[:-9] + b"\xb5" + good[-8:])
+    log.verify(tmp_path)  # that row is after the save
+    with pytest.raises(UserError, match=r"metrics.jsonl: line 4 is damaged .*; restore the file from a copy"):
+        log.read(tmp_path)
+    timing.write_text("{")
+    log.verify(tmp_path)

@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from fastrl.runs import preempt
 from fastrl.runs.preempt import SIGNALS, StopRequest
 
 
@@ -105,3 +106,17 @@ def test_outside_of_the_compiler_nobody_leaves():
         os.kill(os.getpid(), signal.SIGTERM)
         assert stop.requested == signal.SIGTERM
     assert left == [] and signal.set_wakeup_fd(before) == before
+
+
+def test_the_wait_begins_with_the_signal_not_with_each_program(monkeypatch):
+    monkeypatch.setattr(preempt, "GRACE", 0.3)
+    left: list[int] = []
+    stop = StopRequest(left.append)
+    stop.requested = signal.SIGTERM
+    with stop.compiling():
+        pass
+    time.sleep(0.4)
+    assert left == []
+    with stop.compiling():
+        time.sleep(0.1)
+    assert left == [signal.SIGTERM]
