@@ -42,7 +42,7 @@ def writing(what: str) -> Iterator[None]:
         raise UserError(f"{what} ({cause}); choose another place or make room") from error
 
 
-MEMORY = ("RESOURCE_EXHAUSTED", "Cannot allocate memory", "failed to map segment")
+MEMORY = ("RESOURCE_EXHAUSTED", "Cannot allocate memory", "failed to map segment", "can't start new thread")
 """What XLA, the system and its loader say when there is no memory left."""
 
 

@@ -32,6 +32,7 @@ def test_a_bug_stays_one():
         (MemoryError(), "there is not enough memory;"),
         (RuntimeError("At:\nRESOURCE_EXHAUSTED: Out of memory\nmore"), "(RESOURCE_EXHAUSTED: Out of memory);"),
         (ImportError("x.so: failed to map segment from shared object"), "(x.so: failed to map segment from"),
+        (RuntimeError("can't start new thread"), "(can't start new thread);"),
         (OSError(errno.ENOMEM, "Cannot allocate memory"), "Cannot allocate memory);"),
     ],
 )

@@ -29,7 +29,10 @@ from fastrl.runs import digests, folder, log
 from fastrl.runs.checkpoint import Checkpoints
 from fastrl.types import Failure, UserError
 
-FIGURE = "A damaged file of a run is refused in one line, or an older checkpoint is used and said; nothing is silent."
+FIGURE = (
+    "A damaged file of a run is refused in one line, or an older checkpoint is used and said; no result changes in "
+    "silence."
+)
 PARTS = ("checkpoints", "checkpoints", "manifest", "agent", "config.json", "metrics.jsonl", "timing.json")
 DAMAGES = ("flip", "flip", "cut", "zeros", "missing")
 LABELS = (2, 3, -2)

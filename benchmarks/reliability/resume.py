@@ -1,4 +1,4 @@
-"""python benchmarks/reliability/resume.py [--runs 3]: SIGTERM in every phase, in one process and in two of a job.
+"""python benchmarks/reliability/resume.py [--runs 1]: SIGTERM in every phase, in one process and in two of a job.
 
 Of `wsrl` and `o2sac` one run goes from start to end in one go, as one process and as a job of two. Then the same
 command is stopped by SIGTERM at a random row of each phase and continued with `--resume auto`. In a job one of the
@@ -79,7 +79,7 @@ def counted(cases: list[dict[str, Any]]) -> dict[str, Any]:
 def main() -> int:
     """Each recipe, as one process and as two."""
     parser = common.parser("resume", __doc__)
-    parser.add_argument("--runs", type=int, default=3, help="of each recipe and number of processes")
+    parser.add_argument("--runs", type=int, default=1, help="of each recipe and number of processes")
     found = parser.parse_args()
     started, cases = time.monotonic(), []
     with tempfile.TemporaryDirectory() as folder:

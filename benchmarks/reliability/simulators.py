@@ -19,7 +19,7 @@ from typing import Any
 from fastrl.benchmarks.reliability import brief, common
 
 FIGURE = (
-    "A simulator that fails ends a run in one line no process stays, and, mended, the run goes on to the same bits."
+    "A simulator that fails ends a run in one line, no process stays, and, mended, the run goes on to the same bits."
 )
 WITHIN, MARK = 30.0, "FASTRL_SIMULATORS"  # seconds; a variable that all processes of a case have
 FAULTS = ("hang", "deaf", "exit", "leave", "crash", "raise", "nans", "infinite", "shape", "nothing", "flags")

@@ -232,12 +232,11 @@ def _failed(error: Exception) -> int:
     if (short := short_of_memory(error)) is not None:
         print(printable(f"fastrl: {short}"), file=sys.stderr)
         return 1
-    from fastrl.engine.run import Diverged, Interrupted
-
-    if isinstance(error, Interrupted):
+    engine = sys.modules.get("fastrl.engine.run")  # imported by whatever raises one of its errors
+    if engine is not None and isinstance(error, engine.Interrupted):
         print(printable(f"fastrl: {error}"), file=sys.stderr)
         return 128 + error.signal
-    if isinstance(error, Diverged):
+    if engine is not None and isinstance(error, engine.Diverged):
         print(printable(f"fastrl: {error}"), file=sys.stderr)
         return 1
     raise error

@@ -46,7 +46,7 @@ def options(run: "Results", place: int) -> dict[str, str]:
     identity = run.config.get("identity", {})
     found = _flat({name: value for name, value in run.config.items() if name != "identity"})
     found |= _flat(identity)
-    phases = identity.get("phases", [])
+    phases = [{"name": f"phase {n}", **phase} for n, phase in enumerate(identity.get("phases", []), 1)]
     if phases:
         found["phases"] = ", ".join(str(phase["name"]) for phase in phases)
     for number, phase in enumerate(phases):

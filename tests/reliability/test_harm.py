@@ -36,18 +36,25 @@ def test_what_a_good_refusal_is():
     assert not answer(-6, line).refused and answer(-6, "").trace
 
 
-def samples(leak=0.0, files=lambda n: 10, minutes=60):
+def samples(leak=0.0, files=lambda n: 10, threads=lambda n: 20):
     rng = np.random.default_rng(0)
-    made = [{"seconds": 10.0 * n, "mb": 500 + rng.normal() + leak * n / 360, "threads": 20} for n in range(6 * minutes)]
-    return [each | {"files": files(n)} for n, each in enumerate(made)]
+    made = [{"seconds": 10.0 * n, "mb": 500 + rng.normal() + leak * n / 360, "saves": n} for n in range(360)]
+    return [each | {"files": files(n), "threads": threads(n)} for n, each in enumerate(made)]
 
 
 def test_a_leak_is_seen_in_memory_and_in_files():
-    counts, flat = soak.judged(samples())
-    assert flat and counts["samples"] == 300 and abs(counts["mb_an_hour"]) < 1
-    counts, flat = soak.judged(samples(leak=5.0))
-    assert not flat and counts["interval"][0] < 5 < counts["interval"][1] and counts["interval"][0] > 3
-    assert not soak.judged(samples(files=lambda n: 10 + n // 100))[1]
+    found = soak.judged(samples())
+    assert soak.flat("default", found) and soak.flat("often", found)
+    assert found["samples"] == 300 and abs(found["mb_an_hour"]) < 1 and found["saves_an_hour"] == 360
+    found = soak.judged(samples(leak=5.0))
+    assert not soak.flat("default", found) and soak.flat("often", found)
+    assert 3 < found["interval"][0] < 5 < found["interval"][1]
+    assert found["kb_a_save_at_most"] == pytest.approx(found["interval"][1] * 1024 / 360, abs=0.1)
+    assert not soak.flat("often", soak.judged(samples(leak=50.0)))
+    busy = soak.judged(samples(files=lambda n: 10 + 5 * (n % 2)))
+    assert soak.flat("default", busy)  # files of a save
+    for leaks in ({"files": lambda n: 10 + n // 100}, {"threads": lambda n: 20 + n // 100}):
+        assert not soak.flat("default", soak.judged(samples(**leaks)))
 
 
 def test_the_interval_of_a_slope_knows_of_alike_neighbours():
