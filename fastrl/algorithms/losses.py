@@ -21,11 +21,6 @@ def squared_error(q: jax.Array, target: jax.Array) -> jax.Array:
     return jnp.square(q - target[None]).mean()
 
 
-def means(*numbers: jax.Array) -> jax.Array:
-    """The mean of each of these arrays of one shape, by one sum: on a card each sum would be a kernel."""
-    return jnp.stack(numbers).mean(tuple(range(1, numbers[0].ndim + 1)))
-
-
 def expectile(error: jax.Array, tau: float) -> jax.Array:
     """`|tau - 1(u < 0)| u^2`, mean over rows (IQL, equation 5)."""
     chex.assert_rank(error, 1)

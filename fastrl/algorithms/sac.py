@@ -179,8 +179,7 @@ def temporal_difference(net: Networks) -> Any:
     def loss(params: dict[str, Any], state: Any, xs: Any) -> tuple[jax.Array, Metrics]:
         obs, action, target = xs
         q = net.critic.q(params["critic"], obs, action)
-        loss, mean_q = losses.means(jnp.square(q - target[None]), q)
-        return loss, {"critic/q": mean_q, "critic/target": target.mean()}
+        return losses.squared_error(q, target), {"critic/q": q.mean(), "critic/target": target.mean()}
 
     return loss
 
@@ -202,15 +201,14 @@ def actor_loss(config: SAC, net: Networks) -> Gradients:
         q = net.critic.reduced(state.critic.params, batch.obs, action, config.actor_q)
         chex.assert_rank(q, 1)
         chex.assert_equal_shape([q, log_prob])
-        told = log_prob  # whose mean the temperature goes by
-        if config.temperature_obs == "next":
-            _, told = net.actor(state.actor.params, batch.next_obs).sample_log_prob(next_noise)
-        value, density, mean_q = losses.means(temperature * log_prob - q, told, q)
+        value = (temperature * log_prob - q).mean()
         if config.bc_weight:
             value = (1.0 - config.bc_weight) * value - config.bc_weight * dist.log_prob(batch.action).mean()
+        if config.temperature_obs == "next":
+            _, log_prob = net.actor(state.actor.params, batch.next_obs).sample_log_prob(next_noise)
         goal = -batch.action.shape[-1] if config.target_entropy is None else config.target_entropy
-        multiplier = dual(params["temperature"], -told - goal, form=config.temperature_form)
-        found = {"actor/entropy": -density, "actor/q": mean_q, "actor/loss": value}
+        multiplier = dual(params["temperature"], -log_prob - goal, form=config.temperature_form)
+        found = {"actor/entropy": -log_prob.mean(), "actor/q": q.mean(), "actor/loss": value}
         return value + multiplier, found | {"temperature/value": temperature}
 
     return step.gradient_of(("actor", "temperature"), loss, prepare)

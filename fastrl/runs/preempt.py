@@ -50,6 +50,7 @@ class StopRequest:
         self._interrupts = 0
         self._previous: dict[int, Any] = {}
         self._leave = leave
+        self._one = threading.Lock()
         self._section: object | None = None  # of the compiler's work
         self._ends: float | None = None  # when a process that was asked to leave no longer waits for the compiler
         self._pipe: tuple[int, int, int] | None = None  # where signals are read and written, and where before
@@ -105,8 +106,9 @@ class StopRequest:
         self._ends = self._ends or time.monotonic() + GRACE
         if (section := self._section) is not None:
             time.sleep(max(0.0, self._ends - time.monotonic()))
-            if self._section is section:
-                self._leave(number)
+            with self._one:  # two threads may have seen it
+                if self._section is section:
+                    self._leave(number)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         self.requested = self.requested or number

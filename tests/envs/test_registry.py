@@ -48,7 +48,8 @@ def test_options_do_not_belong_into_the_name():
         make("hopper:version=v4")
 
 
-def test_an_environment_of_your_own_gets_a_name_and_a_time_limit():
+def test_an_environment_of_your_own_gets_a_name_and_a_time_limit(monkeypatch):
+    monkeypatch.setattr(registry, "_REGISTERED", {})
     register("my-probe", constant)
     assert "my-probe" in names()
     assert make("my-probe", horizon=7).spec.horizon == 7
@@ -67,7 +68,8 @@ def test_the_facts_of_a_row_are_the_specs(name):
     assert spec.name == name
 
 
-def test_the_facts_of_your_own_environment_are_its_specs():
+def test_the_facts_of_your_own_environment_are_its_specs(monkeypatch):
+    monkeypatch.setattr(registry, "_REGISTERED", {})
     register("own-probe", constant)
     assert registry.row("own-probe")[1:] == (1, 1, 10, "jax", "default")
     assert registry.options("own-probe") == {} and registry.options("hopper") == {"version": "v5", "backend": "native"}
