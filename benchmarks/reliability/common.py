@@ -8,6 +8,7 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -34,6 +35,13 @@ RECIPES: dict[str, dict[str, Any]] = {
 }
 """Runs of a few seconds, 1,000 steps a phase."""
 SAME = ("carry", "agent", "log")
+PLACES = {
+    tempfile.gettempdir(): "TEMPORARY",
+    sys.prefix: "ENVIRONMENT",
+    sys.base_prefix: "PYTHON",
+    str(RESULTS.parents[2]): "PROJECT",
+}
+"""Folders of this machine, and what a figure's file calls them."""
 
 
 def parser(name: str, text: str | None) -> argparse.ArgumentParser:
@@ -161,5 +169,8 @@ def write(
     total = {**counts, "passed": passed, **manifest.provenance(), **took}
     print(json.dumps({"figure": figure, **counts, "passed": passed, **took}), flush=True)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"figure": figure, "total": total, "cases": list(cases)}, indent=1) + "\n")
+    text = json.dumps({"figure": figure, "total": total, "cases": list(cases)}, indent=1)
+    for place, name in PLACES.items():
+        text = text.replace(place, name)
+    path.write_text(text + "\n")
     return 0 if passed else 1

@@ -5,36 +5,33 @@ import sys
 import threading
 from typing import Any
 
-from fastrl.loggers import curves
-from fastrl.loggers.logger import About, Place, Row
+from fastrl.loggers.continued import Continued
+from fastrl.loggers.logger import About, Place
 
 PROJECT = "fastrl"
 
 
-class Trackio:
-    """The run there; it begins with the first row that is not there yet."""
+class Trackio(Continued):
+    """The run there, with its curves at their steps."""
 
-    def __init__(self) -> None:
-        self._about: About | None = None
-        self._place: Place | None = None
-        self._run: Any = None
-        self._step = 0
+    FILE = "trackio.json"
 
-    def start(self, about: About) -> None:
-        """Reads which run of theirs this one is."""
-        self._about, self._place = about, Place(about.folder / "trackio.json")
+    def _begun(self, about: About, place: Place) -> Any:
+        with Aside():
+            import trackio
 
-    def log(self, number: int, row: Row) -> None:
-        """The curves of a row at its environment or gradient steps."""
-        assert self._about is not None and self._place is not None
-        found = curves.curves(self._about, row) if number >= self._place.rows else {}
-        if not found:
-            return
-        if self._run is None:
-            self._run = _begun(self._about, self._place.id)
-        if self._place.take(number):
-            name, self._step = curves.axis(self._about, row)
-            self._run.log({**found, name: self._step, "phase": row["phase"]}, step=self._step)
+            return trackio.init(
+                project=PROJECT,
+                name=f"{about.name}-{place.id}",
+                group=about.group,
+                config=about.config,
+                resume="allow",
+                embed=False,
+            )
+
+    def _send(self, number: int, step: int, found: dict[str, Any]) -> None:
+        self._step = step
+        self._run.log(found, step=step)
 
     def finish(self, summary: dict[str, float], complete: bool) -> None:
         """Adds the last and the best evaluation of a run that is done."""
@@ -44,21 +41,6 @@ class Trackio:
             self._run.log(summary, step=self._step)
         with Aside():
             self._run.finish()
-
-
-def _begun(about: About, identifier: str) -> Any:
-    """Their run of our name and id, new or continued."""
-    with Aside():
-        import trackio
-
-        return trackio.init(
-            project=PROJECT,
-            name=f"{about.name}-{identifier}",
-            group=about.group,
-            config=about.config,
-            resume="allow",
-            embed=False,
-        )
 
 
 class Aside(io.TextIOBase):

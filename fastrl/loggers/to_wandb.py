@@ -11,36 +11,25 @@ from wandb.errors import AuthenticationError
 
 from fastrl.errors import told
 from fastrl.loggers import curves
-from fastrl.loggers.logger import About, Place, Row
+from fastrl.loggers.continued import Continued
+from fastrl.loggers.logger import About, Place
 
 CONNECTING, FINISHING = 30.0, 15.0  # seconds
 
 
-class WeightsAndBiases:
-    """The run there; it begins with the first row that is not there yet."""
+class WeightsAndBiases(Continued):
+    """The run there: a step of their history for a row, whose steps are a metric of its own."""
 
-    def __init__(self) -> None:
-        self._about: About | None = None
-        self._place: Place | None = None
-        self._run: Any = None
+    FILE = "wandb.json"
 
-    def start(self, about: About) -> None:
-        """Reads which run of theirs this one is."""
-        self._about, self._place = about, Place(about.folder / "wandb.json")
+    def _begun(self, about: About, place: Place) -> Any:
+        run = _begun(about, place.id)
+        if run.resumed:  # the server may know more, where our folder was restored from a copy
+            place.rows = max(place.rows, run.starting_step)
+        return run
 
-    def log(self, number: int, row: Row) -> None:
-        """One step of their history for a row; what is below the curves is a metric of its own."""
-        assert self._about is not None and self._place is not None
-        found = curves.curves(self._about, row) if number >= self._place.rows else {}
-        if not found:
-            return
-        if self._run is None:
-            self._run = _begun(self._about, self._place.id)
-            if self._run.resumed:  # the server may know more, where our folder was restored from a copy
-                self._place.rows = max(self._place.rows, self._run.starting_step)
-        if self._place.take(number):
-            name, step = curves.axis(self._about, row)
-            self._run.log({**found, name: step, "phase": row["phase"]}, step=number, commit=True)
+    def _send(self, number: int, step: int, found: dict[str, Any]) -> None:
+        self._run.log(found, step=number, commit=True)
 
     def finish(self, summary: dict[str, float], complete: bool) -> None:
         """Adds the last and the best evaluation, as columns; a run that was interrupted counts as failed."""

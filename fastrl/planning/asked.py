@@ -25,8 +25,13 @@ Recipe = str | Callable[[Builder], list[Phase]]
 def recipe(recipe: Recipe, *, options: Mapping[str, Any], **arguments: Any) -> Request:
     """What `fastrl.run` with these arguments asks for."""
     run_options, overrides = requests.split_options(options)
-    name, function = (recipe, names.find(recipe)) if isinstance(recipe, str) else (recipe.__name__, recipe)
+    name, function = _named(recipe)
     return Request(name, function, options=run_options, overrides=overrides, **arguments)
+
+
+def _named(recipe: Recipe) -> tuple[str, Callable[[Builder], list[Phase]]]:
+    """A recipe's name and function."""
+    return (recipe, names.find(recipe)) if isinstance(recipe, str) else (recipe.__name__, recipe)
 
 
 def divided(recipe: Recipe, grid: sweeps.Grid, arguments: Mapping[str, Any]) -> tuple[sweeps.Grid, list[Any]]:
@@ -35,7 +40,7 @@ def divided(recipe: Recipe, grid: sweeps.Grid, arguments: Mapping[str, Any]) -> 
     first = {name: values[0] for name, values in grid.items()}
     options = {key: value for key, value in arguments.items() if key not in requests.PARAMETERS and key != "command"}
     run_options, overrides = requests.split_options({**options, **first})
-    name, function = (recipe, names.find(recipe)) if isinstance(recipe, str) else (recipe.__name__, recipe)
+    name, function = _named(recipe)
     more = arguments.get("env_options") or {}
     probe = plans.phases_of(Request(name, function, arguments["env"], None, None, more, run_options, overrides))
     inside = {name: values for name, values in grid.items() if sweeps.in_one_run(name, probe)}
