@@ -21,6 +21,11 @@ def option(default: T, meaning: str, static: bool = False) -> T:
     return dataclasses.field(default=default, metadata={"help": meaning, "static": static})
 
 
+def meaning(field: dataclasses.Field[Any]) -> str:
+    """What an option is for; a plain field of an algorithm of one's own has nothing but its name."""
+    return str(field.metadata.get("help", f"{field.name}, a field without a meaning (fastrl.option gives it one)"))
+
+
 @dataclasses.dataclass(frozen=True)
 class Options:
     """What the engine reads of any algorithm's options; a class of yours starts here, and adds `build`."""

@@ -139,6 +139,11 @@ def test_an_agent_of_ones_own_from_data_to_a_file(file, tmp_path, monkeypatch, c
     task = ["--env", ENV, "--seeds", "1", "--eval-episodes", "1"]
     assert cli.main(["collect", ENV, "data.hdf5", "--behaviour", "random", "--steps", "200"]) == 0
     pretrain = ["pretrain", "mine.py:Weighted", "--dataset", "data.hdf5", "--plain", "4", *task, "--steps", "20"]
+    for page in (["--help"], ["--help-all"], ["--explain", "batch_size"], ["--explain", "plain"]):
+        with pytest.raises(SystemExit) as ended:
+            cli.main(["pretrain", "mine.py:Weighted", *page])
+        assert ended.value.code == 0
+    assert "a field without a meaning" in capsys.readouterr().out
     assert cli.main([*pretrain, "--out", "offline"]) == 0
     online = [
         "--algorithm",

@@ -12,7 +12,7 @@ from fastrl.cli import help as help_pages
 from fastrl.cli.catalogue import aligned
 from fastrl.cli.help import Page, by_phase, joined, of_phases, spec_of
 from fastrl.cli.options import shown
-from fastrl.config import RunOptions, reads
+from fastrl.config import RunOptions, meaning, reads
 from fastrl.methods import ALGORITHMS, name_of
 from fastrl.planning import plan as plans
 from fastrl.planning import resolved, sweep
@@ -76,7 +76,7 @@ def text(page: Page, option: str, noun: str | None, env: str | None) -> str:
         "in a sweep": _swept(name, field),
         "at a resume": "it may change" if name in FREE else "it must be the same; another value is refused",
     }
-    lines = [f"--{flag}", *_wrapped(field.metadata["help"], width), ""]
+    lines = [f"--{flag}", *_wrapped(meaning(field), width), ""]
     for heading, fact in facts.items():
         if fact:
             lines += textwrap.wrap(f"{heading:13} {fact}", width, initial_indent="  ", subsequent_indent=" " * 16)

@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 from fastrl import presets
 from fastrl.cli import subjects
 from fastrl.cli.options import Parser, shown
-from fastrl.config import ActorCritic, RunOptions, reads
+from fastrl.config import ActorCritic, RunOptions, meaning, reads
 from fastrl.methods import ALGORITHMS, name_of
 from fastrl.recipes.table import RECIPES
 
@@ -172,9 +172,9 @@ class Page(Parser):
             action.help = STEPS
             return action
         if option in RUN_FIELDS:
-            meaning, values = RUN_FIELDS[option].metadata["help"], {} if found is None else found.defaults[option]
+            values = {} if found is None else found.defaults[option]
             if found is not None:
-                action.help = f"{meaning} (default: {by_phase(values)})".replace("%", "%%")
+                action.help = f"{meaning(RUN_FIELDS[option])} (default: {by_phase(values)})".replace("%", "%%")
             return action
         owners = {name: kind for name, kind in ALGORITHMS.items() if _has(name, option, found)}
         if not owners:
@@ -188,7 +188,7 @@ class Page(Parser):
             default = distinct[0] if len(distinct) == 1 else f"{joined(distinct, 'or')} by method"
             few = 1 < len(owners) <= FEW and subjects.subject(option) is None
             default += f"; of {', '.join(owners)}" if few else ""
-        action.help = f"{fields[0].metadata['help']} (default: {default})".replace("%", "%%")
+        action.help = f"{meaning(fields[0])} (default: {default})".replace("%", "%%")
         return action
 
     def _page(self, intro: str, sections: Mapping[str, list[Action]], end: str) -> str:

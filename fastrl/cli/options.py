@@ -11,7 +11,7 @@ import typing
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from fastrl.config import RunOptions
+from fastrl.config import RunOptions, meaning
 from fastrl.errors import UserError
 from fastrl.words import unknown_option
 
@@ -145,15 +145,15 @@ def add_options(parser: Parser, title: str, classes: Sequence[type]) -> None:
             if field.name in seen:
                 continue
             seen.add(field.name)
-            default, meaning = shown(field.default), field.metadata.get("help", f"{field.name} of {kind.__name__}")
-            if field.default is None and kind is RunOptions and "none is" not in meaning:
+            default = shown(field.default)
+            if field.default is None and kind is RunOptions and "none is" not in meaning(field):
                 default = PAPER
             group.add_argument(
                 f"--{field.name.replace('_', '-')}",
                 type=_reader(hints[field.name]),
                 default=argparse.SUPPRESS,
                 metavar=_hint(hints[field.name]),
-                help=f"{meaning} (default: {default})".replace("%", "%%"),
+                help=f"{meaning(field)} (default: {default})".replace("%", "%%"),
             )
             if field.default is True:
                 off = f"--no-{field.name.replace('_', '-')}"
