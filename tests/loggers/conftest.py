@@ -3,6 +3,7 @@
 import json
 import sqlite3
 import struct
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -56,10 +57,27 @@ def _wandb(folder: Path) -> dict[str, Any]:
     return found
 
 
+def _ended(folder: Path, found: dict[str, Any]) -> bool:
+    return len(found["exits"]) == len(list((folder / "wandb").glob("offline-run-*")))
+
+
 @pytest.fixture(scope="session")
-def wandb_files() -> Callable[[Path], dict[str, Any]]:
-    """`folder -> what its .wandb files say`."""
-    return _wandb
+def wandb_files() -> Callable[..., dict[str, Any]]:
+    """`(folder, rows) -> what its .wandb files say`, when they have so many rows, or, without rows, when all ended.
+
+    W&B's own process writes them, and does so a moment after its library has said that a run is finished.
+    """
+
+    def read(folder: Path, rows: int | None = None) -> dict[str, Any]:
+        deadline = time.monotonic() + 5
+        while True:
+            found = _wandb(folder)
+            there = _ended(folder, found) if rows is None else len(found["history"]) >= rows
+            if there or time.monotonic() > deadline:
+                return found
+            time.sleep(0.05)
+
+    return read
 
 
 @pytest.fixture(scope="session")
