@@ -55,14 +55,14 @@ def parser(name: str, text: str | None) -> argparse.ArgumentParser:
 def start(
     words: Sequence[str], home: Path, said: Path | int = subprocess.DEVNULL, devices: int = 1, **environment: str
 ) -> subprocess.Popen[str]:
-    """`fastrl WORDS` in a process of its own, on that many devices of the CPU.
+    """`fastrl WORDS` in a process of its own, on that many devices of the CPU (more than one: a run).
 
     `home` holds the programs that are kept compiled; what the command says is appended to the file `said`, or goes
     into a pipe.
     """
     kept = {"JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0", "JAX_NUM_CPU_DEVICES": str(devices)}
     variables = {**os.environ, **kept, "HOME": str(home), "JAX_PLATFORMS": "cpu", **environment}
-    command = [sys.executable, "-m", "fastrl.cli", *words]
+    command = [sys.executable, "-m", "fastrl.cli", *words, *(("--devices", "all") if devices > 1 else ())]
     if isinstance(said, int):
         return subprocess.Popen(command, env=variables, stdout=subprocess.DEVNULL, stderr=said, text=True)
     with said.open("ab") as file:

@@ -34,8 +34,12 @@ def prepare() -> None:
 
 
 def _shown(found: "sys.UnraisableHookArgs") -> None:
-    """Shows what nobody can catch, but for a write in C++ that ends after another one of its checkpoint has failed."""
-    if str(found.exc_value) != "Event loop is closed":
+    """Shows what nobody can catch.
+
+    It leaves out a write in C++ that ends after another one of its checkpoint has failed, and what finds no memory
+    while a process ends that has said so.
+    """
+    if str(found.exc_value) != "Event loop is closed" and not isinstance(found.exc_value, MemoryError):
         sys.__unraisablehook__(found)
 
 

@@ -58,16 +58,17 @@ def one_after_another(
 ) -> tuple[Any, Any]:
     """`body(i, block, shared) -> (block, shared)` with block the seeds [i:i+size] of `stacked`, i = 0, size, ...
 
-    `shared` is handed on from block to block without a copy (the ring); `stacked` is put back slice by slice. XLA does
-    not know that `zero` is 0, so that it keeps the loop where there is one block: dissolved into what surrounds it, it
-    would round otherwise, and a seed alone has the bits that it has among others.
+    `shared` is handed on from block to block without a copy (the ring); `stacked` is put back slice by slice. A seed
+    alone has the bits that it has among others, as XLA compiles the same loop: it does not know that `zero` is 0, so
+    that it keeps the loop where there is one block, and it does not see through the barrier, so that it computes
+    nothing before the loop where the block is all of `stacked`. Either would make it round otherwise.
     """
 
     def step(number: jax.Array, both: tuple[Any, Any]) -> tuple[Any, Any]:
         stacked, shared = both
         i = number * size
         block = jax.tree.map(lambda x: jax.lax.dynamic_slice_in_dim(x, i, size), stacked)
-        block, shared = body(i, block, shared)
+        block, shared = body(i, jax.lax.optimization_barrier(block), shared)
         stacked = jax.tree.map(lambda x, b: jax.lax.dynamic_update_slice_in_dim(x, b, i, 0), stacked, block)
         return stacked, shared
 

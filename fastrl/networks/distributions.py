@@ -30,7 +30,11 @@ class Distribution(Protocol):
 
 def gaussian_log_prob(mean: jax.Array, std: jax.Array, x: jax.Array) -> jax.Array:
     """Log density of a diagonal Gaussian: x [..., A] -> [...]."""
-    z = (x - mean) / std
+    return standardised_log_prob((x - mean) / std, std)
+
+
+def standardised_log_prob(z: jax.Array, std: jax.Array) -> jax.Array:
+    """As `gaussian_log_prob`, of z = (x - mean) / std, which is a sample's noise."""
     return (-0.5 * z * z - jnp.log(std) - 0.5 * jnp.log(2.0 * jnp.pi)).sum(-1)
 
 
@@ -57,8 +61,7 @@ class Normal:
 
     def sample_log_prob(self, noise: jax.Array) -> tuple[jax.Array, jax.Array]:
         """A sample and its log density."""
-        x = self.sample(noise)
-        return x, self.log_prob(x)
+        return self.sample(noise), standardised_log_prob(noise, self.std)
 
     def log_prob(self, action: jax.Array) -> jax.Array:
         """The Gaussian's own density, of the action before any clipping."""
@@ -92,7 +95,7 @@ class TanhNormal:
     def sample_log_prob(self, noise: jax.Array) -> tuple[jax.Array, jax.Array]:
         """A sample and its log density, from the Gaussian's sample."""
         x = self.mean + self.std * noise
-        return jnp.tanh(x), gaussian_log_prob(self.mean, self.std, x) - tanh_log_det(x)
+        return jnp.tanh(x), standardised_log_prob(noise, self.std) - tanh_log_det(x)
 
     def log_prob(self, action: jax.Array) -> jax.Array:
         """The density of actions in [-1, 1], which are clipped before the arctanh."""

@@ -9,6 +9,7 @@ import errno
 import fcntl
 import os
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
@@ -51,9 +52,18 @@ def _locked(file: TextIO, folder: Path) -> None:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        file.seek(0)
-        holder = file.read().strip() or "another process"
-        raise UserError(f"{folder} is in use by {holder}; wait until it has ended, or name another folder") from None
+        line = f"{folder} is in use by {_holder(file)}; wait until it has ended, or name another folder"
+        raise UserError(line) from None
     except OSError as error:
         if error.errno not in NONE:
             raise
+
+
+def _holder(file: TextIO) -> str:
+    """Who holds the lock, which it writes a moment after it has it."""
+    for _ in range(20):
+        file.seek(0)
+        if found := file.read().strip():
+            return found
+        time.sleep(0.05)
+    return "another process"

@@ -75,10 +75,11 @@ def test_a_file_of_the_machine_is_one_line_and_a_fault_of_ours_keeps_its_trace(c
     assert streams.delivered(lambda: 7) == 7
 
 
-def test_a_write_that_ends_late_shows_no_trace(monkeypatch):
+def test_what_ends_late_or_without_memory_shows_no_trace(monkeypatch):
     shown = []
     monkeypatch.setattr(sys, "__unraisablehook__", shown.append)
-    late, bug = (types.SimpleNamespace(exc_value=RuntimeError(text)) for text in ("Event loop is closed", "a bug"))
-    for found in (late, bug):
+    errors = RuntimeError("Event loop is closed"), MemoryError("std::bad_alloc"), RuntimeError("a bug")
+    late, short, bug = (types.SimpleNamespace(exc_value=error) for error in errors)
+    for found in (late, short, bug):
         streams._shown(found)
     assert shown == [bug]

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -52,3 +53,13 @@ def test_a_file_system_without_locks_has_none(tmp_path, monkeypatch):
 def test_a_folder_that_cannot_be_written_is_one_line(tmp_path):
     with pytest.raises(UserError, match="cannot be written to"), lock.hold(tmp_path / "nowhere"):
         pass
+
+
+def test_a_holder_that_has_not_said_who_it_is_gets_a_moment(tmp_path):
+    with (tmp_path / lock.LOCK).open("a+") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        timer = threading.Timer(0.2, lambda: (file.write("process 7 on here\n"), file.flush()))
+        timer.start()
+        with pytest.raises(UserError, match="is in use by process 7 on here; wait"):
+            lock.check(tmp_path)
+        timer.join()
