@@ -106,3 +106,12 @@ def test_links_out_of_docs_become_pages_or_files():
     assert "[e](../PAPERS.md)" in text and wanted == {"benchmarks/results/demo.png"}
     named = links.functions("`fastrl/algorithms/sac.py::sac` `fastrl/nothing.py::x`", {"fastrl.algorithms.sac": "a"})
     assert named == "[`fastrl/algorithms/sac.py::sac`][fastrl.algorithms.sac.sac] `fastrl/nothing.py::x`"
+
+
+def test_a_prime_stands_beside_its_letter_and_a_function_has_room():
+    """Fonts without a table of mathematics have no large prime for a superscript."""
+    found = equations.formula(r"Q(s'_k, a')^2 \log x", "inline")
+    prime = '<mo lspace="0" rspace="0">\N{PRIME}</mo>'
+    assert f"<msub><mrow><mi>s</mi>{prime}</mrow><mi>k</mi></msub>" in found
+    assert f"<mi>a</mi>{prime}" in found and found.count("<msup>") == 1
+    assert '<mo lspace="0.17em" rspace="0.17em">log</mo>' in found
