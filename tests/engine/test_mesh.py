@@ -1,5 +1,6 @@
 """Seeds on several devices and in several processes: the same bits as on one device."""
 
+import json
 import os
 import subprocess
 import sys
@@ -107,6 +108,35 @@ def test_a_job_ends_with_one_of_its_processes_and_resumes_as_one_process_to_the_
     ended(process(out, 1, "--resume"))
     state, rows = found(out)
     assert digests.total(state) == digests.total(whole[0]) and rows == whole[1]
+
+
+BITS = """
+import json
+from fastrl import startup
+startup.prepare()
+import jax, numpy as np
+import fastrl
+from fastrl.runs import digests
+action = np.random.default_rng(0).uniform(-1, 1, (40, 1))
+obs, ends = np.zeros((40, 1)), np.ones(40, bool)
+data = fastrl.Dataset.from_arrays(obs, action, -((action[:, 0] - 0.5) ** 2), ~ends, obs, ends)
+sizes = {"actor_hidden": (8,), "critic_hidden": (8,), "batch_size": 8, "num_critics": 2, "utd": 2, "pretrain_steps": 20}
+sizes |= {"steps": 40, "warmup": 20, "eval_every": 100, "eval_episodes": 1, "probe_every": 0}
+found = []
+for seeds, devices in ((1, "1"), (2, "1"), (2, "2")):
+    run = fastrl.run("iql", env="probe-action", dataset=data, seeds=seeds, devices=devices, **sizes)
+    found.append([digests.total(jax.tree.map(lambda x: x[n : n + 1], run.state)) for n in range(seeds)])
+print(json.dumps(found))
+"""
+
+
+def test_with_all_optimisations_a_seed_alone_and_on_other_devices_has_the_same_bits():
+    """What no step changes XLA could compute before the loop over seeds, and then rounds otherwise."""
+    environment = {**os.environ, "JAX_NUM_CPU_DEVICES": "2", "XLA_FLAGS": "", "JAX_DISABLE_MOST_OPTIMIZATIONS": "0"}
+    done = subprocess.run([sys.executable, "-c", BITS], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    alone, among, spread = json.loads(done.stdout.splitlines()[-1])
+    assert alone == among[:1] and among == spread and among[0] != among[1]
 
 
 @pytest.mark.parametrize(("width", "order"), [(28, (0, 2, 1)), (44, (0, 2, 1)), (70, (0, 1, 2)), (222, (0, 1, 2))])
