@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from fastrl.benchmarks.reliability import common
-from fastrl.runs import manifest
+from fastrl.runs import lock, manifest
 
 FIGURE = "A run that was saved on one number of devices goes on on any other to the same bits, with the seeds it has."
 RECIPES = ("wsrl",)
@@ -51,15 +51,20 @@ def moved(stops: list[dict[str, Any]], same: dict[str, bool]) -> bool:
     return all(each["code"] == 128 + signal.SIGTERM and each["saved"] > 0 for each in stops) and all(same.values())
 
 
+def files(out: Path) -> dict[str, dict[str, Any]]:
+    """The files of a run, but for its lock, which names who had it last."""
+    return {name: entry for name, entry in manifest.files(out).items() if name != lock.LOCK}
+
+
 def other_seeds(home: Path, words: list[str], count: int, out: Path, refused: bool) -> dict[str, Any]:
     """A command with so many seeds: whether it was refused, if it must be, in one line that leaves `out` as it is."""
-    before = manifest.files(out)
+    before = files(out)
     process = common.start([*words, "--seeds", str(count)], home, subprocess.PIPE)
     said = process.communicate()[1].splitlines()
     line = said[-1].replace(str(home), "HOME") if said else ""
     if not refused:
         return {"seeds": count, "code": process.returncode, "line": line, "ok": process.returncode == 0}
-    ok = process.returncode == 2 and len(said) == 1 and manifest.files(out) == before
+    ok = process.returncode == 2 and len(said) == 1 and files(out) == before
     return {"seeds": count, "code": process.returncode, "line": line, "ok": ok}
 
 

@@ -1,4 +1,4 @@
-"""A curve of each method that has a committed result, drawn as a small picture inside the page."""
+"""A curve of each method, of committed results, drawn as a small picture inside the page."""
 
 import functools
 import json
@@ -6,20 +6,21 @@ from typing import NamedTuple
 
 import links
 
-RESULTS = "benchmarks/results/claims"
+RESULTS = "benchmarks/results"
 WIDTH, HEIGHT, LEFT, BOTTOM, TOP = 640, 260, 56, 34, 14
 
 
 class Curve(NamedTuple):
-    """Which rows are drawn: an arm of a reproduction, another one to compare with, and where the figure is."""
+    """Which rows are drawn: an arm, another one to compare with, and where the figure is if a claim has one."""
 
     file: str
     arm: str
     beside: str
-    figure: str
+    figure: str | None = None
 
 
-MAZE, HOPPER = "wsrl/maze", "ocr-cft/hopper-medium"
+MAZE, HOPPER, MEDIUM = "claims/wsrl/maze", "claims/ocr-cft/hopper-medium", "methods/pointmaze-medium"
+SCRATCH = "methods/hopper"
 CURVES = {
     "wsrl": Curve(MAZE, "wsrl", "sac", "figure-7-without-offline-data"),
     "calql": Curve(MAZE, "calql", "wsrl", "figure-7-without-offline-data"),
@@ -34,37 +35,47 @@ CURVES = {
     "ppo": Curve(HOPPER, "ppo", "o2ppo", "figure-ppo-o2ppo-against-ppo"),
     "proto": Curve(HOPPER, "proto", "o2sac", "figure-proto-against-proto"),
     "proto-td3": Curve(HOPPER, "proto-td3", "o2td3", "figure-proto-against-proto"),
+    **{name: Curve(MEDIUM, name, "wsrl") for name in ("rlpd", "awac", "pex", "aca", "off2on", "odt")},
+    "td3": Curve(SCRATCH, "td3", "sac"),
 }
-TASKS = {MAZE: ("`pointmaze-large`", "success"), HOPPER: ("`hopper` with data made here", "return")}
+OFFLINE = ("odt",)
+"""Methods without online steps: theirs are gradient steps."""
+TASKS = {
+    MAZE: ("`pointmaze-large`", "success"),
+    HOPPER: ("`hopper` with data made here", "return"),
+    MEDIUM: ("`pointmaze-medium` with data made here", "success"),
+    SCRATCH: ("`hopper` without data", "return"),
+}
 Points = list[tuple[float, list[float]]]
 
 
 def of(name: str) -> str:
-    """The picture of a method and what it shows, or that there is none."""
-    if name not in CURVES:
-        return "No run of this method is committed with its numbers, so there is no curve of ours to show."
+    """The picture of a method and what it shows."""
     curve = CURVES[name]
     task, measure = TASKS[curve.file]
-    own, other = points(curve.file, curve.arm), points(curve.file, curve.beside)
-    seeds = len(own[0][1])
+    axis = "offline" if name in OFFLINE else "online"
+    own, other = points(curve.file, curve.arm, axis), points(curve.file, curve.beside, axis)
+    seeds, steps = len(own[0][1]), "gradient steps" if name in OFFLINE else "online environment steps"
+    where = "No claim of a paper was put to this test"
+    if curve.figure is not None:
+        where = f"Whether a difference holds is in [the claims](../claims.md#{curve.figure})"
     return (
-        f'<figure class="drawing" role="img" aria-label="{measure} of {name} over online steps">'
-        f"{drawn(own, other, name, curve.beside, measure)}</figure>\n\n"
-        f"The {measure} of `{name}` on {task} over its online steps: the mean of {seeds} seeds (thick) and each seed "
+        f'<figure class="drawing" role="img" aria-label="{measure} of {name} over {steps}">'
+        f"{drawn(own, other, (name, curve.beside), measure, steps)}</figure>\n\n"
+        f"The {measure} of `{name}` on {task} over its {steps}: the mean of {seeds} seeds (thick) and each seed "
         f"(thin), beside the mean of `{curve.beside}` (dashed). The run takes minutes on a CPU and has small networks, "
-        f"so that it is no reproduction of a paper's figure; {seeds} seeds decide large effects only. Whether a "
-        f"difference holds is in [the claims](../claims.md#{curve.figure}); the rows are in "
-        f"[{curve.file}.jsonl](../../{RESULTS}/{curve.file}.jsonl)."
+        f"so that it is no reproduction of a paper's figure; {seeds} seeds decide large effects only. {where}; the "
+        f"rows are in [{curve.file}.jsonl](../../{RESULTS}/{curve.file}.jsonl)."
     )
 
 
 @functools.cache
-def points(file: str, arm: str) -> Points:
-    """(online steps, a number of each seed) of the evaluations of an arm from the switch on."""
+def points(file: str, arm: str, axis: str) -> Points:
+    """(steps, a number of each seed) of the evaluations of an arm: from the switch on, or `offline` before it."""
     rows = map(json.loads, (links.ROOT / RESULTS / f"{file}.jsonl").read_text().splitlines())
-    measure = "success" if file == MAZE else "return"
-    found = {r["online"]: r[measure] for r in rows if r["arm"] == arm and r["kind"] == "eval"}
-    return sorted(found.items())
+    measure = TASKS[file][1]
+    kept = (r for r in rows if r["arm"] == arm and r["kind"] == "eval" and (axis == "online" or not r["online"]))
+    return sorted({r[axis]: r[measure] for r in kept}.items())
 
 
 def mean(values: list[float]) -> float:
@@ -72,7 +83,7 @@ def mean(values: list[float]) -> float:
     return sum(values) / len(values)
 
 
-def drawn(own: Points, other: Points, name: str, beside: str, measure: str) -> str:
+def drawn(own: Points, other: Points, names: tuple[str, str], measure: str, steps: str) -> str:
     """The picture, in the colours of the page."""
     right = max(own[-1][0], other[-1][0])
     highest = 1.0 if measure == "success" else max(max(values) for _, values in own + other)
@@ -87,18 +98,18 @@ def drawn(own: Points, other: Points, name: str, beside: str, measure: str) -> s
     seeds = [line([(x, values[i]) for x, values in own], "seed") for i in range(len(own[0][1]))]
     thick = line([(x, mean(values)) for x, values in own], "own")
     dashed = line([(x, mean(values)) for x, values in other], "other")
-    ends = [(mean(own[-1][1]), name, "own"), (mean(other[-1][1]), beside, "other")]
+    ends = [(mean(own[-1][1]), names[0], "own"), (mean(other[-1][1]), names[1], "other")]
     labels = []
     for (value, words, kind), shift in zip(ends, (-4, 10) if ends[0][0] >= ends[1][0] else (10, -4), strict=True):
         y = TOP + (1 - value / highest) * (HEIGHT - TOP - BOTTOM) + shift
         labels.append(f'<text class="{kind}" x="{WIDTH - 84}" y="{y:.1f}">{words}</text>')
     return (
-        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}">{_axes(right, highest, measure)}'
+        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}">{_axes(right, highest, measure, steps)}'
         f"{''.join(seeds)}{dashed}{thick}{''.join(labels)}</svg>"
     )
 
 
-def _axes(right: float, highest: float, measure: str) -> str:
+def _axes(right: float, highest: float, measure: str, steps: str) -> str:
     bottom, width = HEIGHT - BOTTOM, WIDTH - 90
     top = "100 %" if measure == "success" else f"{highest:,.0f}"
     return (
@@ -107,5 +118,5 @@ def _axes(right: float, highest: float, measure: str) -> str:
         f'<text x="{LEFT - 6}" y="{bottom}" text-anchor="end">0</text>'
         f'<text x="{LEFT}" y="{HEIGHT - 14}">0</text>'
         f'<text x="{width}" y="{HEIGHT - 14}" text-anchor="end">{right:,.0f}</text>'
-        f'<text x="{(LEFT + width) / 2}" y="{HEIGHT - 14}" text-anchor="middle">online environment steps</text>'
+        f'<text x="{(LEFT + width) / 2}" y="{HEIGHT - 14}" text-anchor="middle">{steps}</text>'
     )
