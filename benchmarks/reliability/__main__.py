@@ -15,6 +15,8 @@ SCRIPTS = {
     "seeds": "a seed alone and among others",
     "processes": "the same devices in one, two and four processes",
     "devices": "saved on one number of devices, resumed on another",
+    "nans": "a number of one seed that is not finite",
+    "compiles": "how often a run compiles, and what a call moves and keeps",
     "formats": "what earlier versions wrote",
     "locks": "two processes at one run folder",
     "damage": "damaged datasets",

@@ -39,7 +39,7 @@ def options(recipe: str, steps: int) -> dict[str, Any]:
     return found | {name: steps for name in phases if name in found} | {"pretrain_steps": steps, "steps": 2 * steps}
 
 
-def run(recipe: str, env: str, data: Dataset | None, **options: Any) -> tuple[Plan, engine.Outcome]:
+def run(recipe: str, env: Any, data: Dataset | None, **options: Any) -> tuple[Plan, engine.Outcome]:
     """What `fastrl.run` does, with the plan and the whole carry at its end."""
     request = asked.recipe(
         recipe, env=env, dataset=data, start=None, env_options={}, sweep={}, domain=None, options=options
