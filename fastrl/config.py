@@ -38,6 +38,13 @@ class Options:
     needs_returns: ClassVar[bool] = False  # whether online rows need Monte-Carlo returns (Cal-QL)
     unused: ClassVar[tuple[str, ...]] = ()  # options of its bases that it does not read; whoever sets one is told
 
+    def __post_init__(self) -> None:
+        """Takes a list or one number for a tuple of numbers: `actor_hidden=[256, 256]`."""
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if isinstance(field.default, tuple) and isinstance(value, (list, int)):
+                object.__setattr__(self, field.name, tuple(value) if isinstance(value, list) else (value,))
+
     def build(self, spec: Any) -> Any:
         """The `fastrl.Algorithm` with these options for an environment's `fastrl.Spec`."""
         if not self.factory:

@@ -23,6 +23,10 @@ def test_every_option_of_every_domain_exists():
             assert type(presets.configure(kind, name, domain, {}, {})) is kind
 
 
+def test_a_list_or_one_number_stands_for_a_tuple():
+    assert SAC(actor_hidden=[8, 4], critic_hidden=8) == SAC(actor_hidden=(8, 4), critic_hidden=(8,))
+
+
 def test_the_papers_numbers():
     """WSRL, appendix: Cal-QL pre-trains AntMaze for 1M steps with gap 0.8 on rewards 10 r - 5."""
     maze, kitchen, adroit = (presets.find(name) for name in ("antmaze", "kitchen", "adroit"))

@@ -215,6 +215,8 @@ class Builder:
         copies, steps, config = self.options.num_envs, self.options.steps or 0, self.of_phase(config, "finetune")
         if config.rollout % copies:
             raise UserError(f"--rollout {config.rollout} must be a multiple of --num-envs {copies}")
+        if config.rollout % config.batch_size:
+            raise UserError(f"--rollout {config.rollout} must be a multiple of --batch-size {config.batch_size}")
         if steps < config.rollout:
             raise UserError(f"--steps {steps} is less than an iteration; raise it, or lower --rollout {config.rollout}")
         length = config.rollout // copies

@@ -154,7 +154,15 @@ def warnings(request: Request, plan: Plan) -> list[str]:
     """What is legal and probably not meant, a line each."""
     more, across = plan.mesh.rows - plan.seeds, len(plan.mesh.devices) // plan.mesh.per_seed
     padded = [f"{plan.seeds} seeds on {across} devices: {more} more are computed and thrown away"] if more else []
-    return [*padded, *_of_data(request, plan)]
+    return [*padded, *_longer_warmup(request, plan), *_of_data(request, plan)]
+
+
+def _longer_warmup(request: Request, plan: Plan) -> list[str]:
+    asked = request.options.warmup
+    found = next((phase.steps for phase in plan.phases if phase.name == "warmup"), 0)
+    if asked is None or WARMUP in request.sweep or found <= asked:
+        return []
+    return [f"--warmup {asked}: the first update needs the rows of {found} steps, so that the warm-up has {found}"]
 
 
 def _of_data(request: Request, plan: Plan) -> list[str]:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
+from fastrl import __version__
 from fastrl.runs import lock, manifest
 from fastrl.types import UserError
 
@@ -94,8 +95,11 @@ def _check(folder: Path, resume: Resume) -> None:
 
 def _same(folder: Path, identity: dict[str, Any]) -> None:
     """Refuses other options than those that the run in a folder was made with."""
-    old, new = _flat(read_config(folder)["identity"]), _flat(identity)
+    config = read_config(folder)
+    old, new = _flat(config["identity"]), _flat(identity)
     differing = [key for key in {**old, **new} if old.get(key) != new.get(key)]
     if differing:
         shown = ", ".join(f"{key}: {old.get(key)} there, {new.get(key)} now" for key in differing[:3])
-        raise UserError(f"--resume {folder}: other options ({shown}); use the same options or another --out")
+        made = config.get("versions", {}).get("fastrl", __version__)
+        by = "" if made == __version__ else f"it was made by fastrl {made} and this is {__version__}: "
+        raise UserError(f"--resume {folder}: {by}other options ({shown}); use the same options or another --out")

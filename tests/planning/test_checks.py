@@ -8,7 +8,7 @@ import pytest
 from fastrl import envs
 from fastrl.agent import Agent
 from fastrl.methods import ALGORITHMS, IQL, SAC, CalQL
-from fastrl.planning import checks
+from fastrl.planning import asked, checks
 from fastrl.planning import plan as plans
 from fastrl.planning import request as requests
 from fastrl.recipes import names
@@ -84,6 +84,7 @@ def test_an_option_of_another_algorithm_is_refused(plan_of, recipe):
         ("td3", None, {"dropout": 0.1}, "no phase of td3 has --dropout"),
         ("o2sac", AGENT, {"ghost_adam": True}, "no phase of o2sac --from an agent has --ghost-adam"),
         ("o2sac", AGENT, {"backup_entropy": False}, "no phase of o2sac --from an agent has --backup-entropy"),
+        ("o2ppo", None, {"rollout": 24, "batch_size": 10}, "--rollout 24 must be a multiple of --batch-size 10"),
         ("ppo", None, {"capacity": 19}, "--capacity 19 does not hold the 20 rows that a first update needs"),
         ("wsrl", None, {"finetune.num_critics": 5}, "--finetune.num_critics: this changes what the phase's agent"),
         ("wsrl", None, {"finetune.actor_lt": 5}, "unknown option.*actor.lt"),
@@ -175,3 +176,11 @@ def test_a_sweep_and_an_option_of_one_phase_do_not_contradict_each_other(plan_of
     noise = {"warmup.exploration_noise": 0.5, "finetune.exploration_noise": 0.2}
     phases = {phase.name: phase for phase in plan_of("o2td3", **noise).phases}
     assert [phases[name].config.exploration_noise for name in ("align", "warmup", "finetune")] == [0.1, 0.5, 0.2]
+
+
+def test_a_warmup_that_becomes_longer_is_said():
+    line = "--warmup 10: the first update needs the rows of 32 steps, so that the warm-up has 32"
+    for warmup, lines in ((10, [line]), (32, []), (None, [])):
+        options = {"batch_size": 8, "utd": 4, "steps": 6_000, "warmup": warmup}
+        request = asked.recipe("sac", env="probe-action", start=None, env_options={}, sweep={}, options=options)
+        assert plans.warnings(request, plans.make(request)[0]) == lines

@@ -40,6 +40,12 @@ def test_an_existing_run_needs_resume_and_the_same_options(tmp_path):
     with pytest.raises(UserError, match="capacity: None there, 5 now"):
         claim(tmp_path, {**IDENTITY, "capacity": 5}, {}, resume=True)
     assert (tmp_path / "config.json").read_bytes() == before
+    config = json.loads(before)
+    config["versions"]["fastrl"] = "0.0.1"
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(UserError, match=r"it was made by fastrl 0\.0\.1 and this is .*: other options \(seeds"):
+        claim(tmp_path, other, {}, resume=True)
+    claim(tmp_path, IDENTITY, {}, resume=True)
 
 
 def test_a_run_killed_while_its_record_was_written_starts_anew(tmp_path):
