@@ -66,10 +66,15 @@ def test_data_with_successes_is_kept_where_the_agent_has_none():
 
 
 def test_what_was_found_on_the_same_task_is_favoured_from_a_start_as_good():
-    assert "wsrl" in advice.retention(maze()).says and advice.method(maze()).says.startswith("wsrl")
+    assert "wsrl" in advice.retention(maze()).says and advice.method(maze()).says == advice.NOTHING
+    larger = lambda success: measured(
+        **{"env": "pointmaze-large", "sparse": True},
+        **dict.fromkeys(("mode", "sampled"), np.full((1, 10), success)),
+    )
+    assert advice.method(larger(0.8)).says.startswith("wsrl")
     assert any("demo.md" in line for line in advice.method(maze()).basis)
-    weak = advice.method(maze(0.3))
-    assert weak.says == advice.NOTHING and "0.30 at the switch, below the 0.60" in weak.basis[-1]
+    weak = advice.method(larger(0.3))
+    assert weak.says == advice.NOTHING and "0.30 at the switch, below the 0.50" in weak.basis[-1]
     assert advice.method(measured(env="pointmaze-umaze")).says == advice.NOTHING
 
 
