@@ -77,6 +77,7 @@ class Page(Parser):
     def __init__(self, command: str, meaning: str, noun: str, examples: Sequence[str]):
         super().__init__(prog=f"fastrl {command}", description=meaning)
         self.command, self.noun, self.examples = command, noun, examples
+        self.own: type | None = None  # options of the algorithm of one's own that the words name
         self.usage = f"fastrl {command} {noun} --env NAME [--dataset DATA] [OPTIONS]"
         next(action for action in self._actions if action.dest == "help").help = "this page (default: not)"
         self.add_argument("--help-all", action="store_true", help="every option, by subject (default: not)")
@@ -160,7 +161,12 @@ class Page(Parser):
     def arguments(self) -> list[Action]:
         """What the command takes, without what only writes a switch another way."""
         actions = [action for action in self._actions if not (action.const is False and action.nargs == 0)]
-        return [action for action in actions if action.dest not in UNUSED[self.command]]
+        return [action for action in actions if action.dest not in UNUSED[self.command] and self._has(action.dest)]
+
+    def _has(self, option: str) -> bool:
+        """Whether an algorithm of one's own, if there is one, has an option that some algorithm of ours has."""
+        ours = option not in RUN_FIELDS and any(option in fields for fields in FIELDS.values())
+        return self.own is None or not ours or reads(self.own, option)
 
     def _actions_of(self, names: Sequence[str]) -> list[Action]:
         return sorted((each for each in self.arguments() if each.dest in names), key=lambda a: names.index(a.dest))

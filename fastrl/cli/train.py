@@ -184,6 +184,7 @@ def _algorithm(parser: Page, words: Sequence[str], default: str | None) -> tuple
     parser.add_argument("algorithm", nargs="?", default=default, metavar="ALGORITHM", help=meaning)
     parser.add_argument("--algorithm", dest="named", metavar="NAME", help="the same, as an option (default: none)")
     kinds = (*_own(words), *KINDS)
+    parser.own = kinds[0] if len(kinds) > len(KINDS) else None
     add_options(parser, "run", [RunOptions])
     add_options(parser, "algorithm", kinds)
     found = parser.parse(words)
@@ -191,8 +192,9 @@ def _algorithm(parser: Page, words: Sequence[str], default: str | None) -> tuple
     if name is not None and name not in ALGORITHMS and ":" not in name:
         raise unknown("algorithm", name, ALGORITHMS)
     if found.help_all:
-        known = name in ALGORITHMS and (found.named or found.algorithm != default or name in words)
-        parser.leave(help_pages.of_algorithm(command, name, ALGORITHMS[name], found.env) if known else None)
+        said = name in ALGORITHMS and (found.named or found.algorithm != default or name in words)
+        known = ALGORITHMS[name] if said else parser.own
+        parser.leave(help_pages.of_algorithm(command, name, known, found.env) if known else None)
     if found.explain:
         parser.explained(found.explain, name, found.env)
     if name is None:

@@ -137,3 +137,30 @@ def test_both_pages_are_instant_and_import_no_jax():
     subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
     after = os.times()
     assert after.children_user + after.children_system - before.children_user - before.children_system < 0.8
+
+
+OWN = """
+import dataclasses
+import fastrl
+
+@dataclasses.dataclass(frozen=True)
+class Regression(fastrl.Options):
+    \"\"\"Imitates.\"\"\"
+
+    noise: float = fastrl.option(0.3, "std of the exploring noise")
+"""
+
+
+@pytest.mark.parametrize("command", ["pretrain", "finetune"])
+def test_an_algorithm_of_ones_own_shows_what_it_has_and_nothing_else(capsys, monkeypatch, tmp_path, command):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("fastrl.cli.train.prepare", lambda *given: None)
+    (tmp_path / "mine.py").write_text(OWN)
+    words = (command, "mine.py:Regression") if command == "pretrain" else (command, "--algorithm", "mine.py:Regression")
+    text = page(capsys, *words, "--help-all")
+    assert f"{command} mine.py:Regression: Imitates." in text
+    assert paragraph(text, "--noise") == "X std of the exploring noise (default: 0.3)"
+    ours = {f"--{field.name}".replace("_", "-") for kind in ALGORITHMS.values() for field in dataclasses.fields(kind)}
+    online = {"--utd"} if command == "finetune" else set()
+    assert ours & set(flags(text)) == {"--discount", "--batch-size"} | online
+    assert "--actor-lr" not in flags(page(capsys, *words, "--help"))
