@@ -1,6 +1,8 @@
 """The text that the commands print: recipes, evaluations, films, collections and comparisons."""
 
 import json
+import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ import numpy as np
 from fastrl import agent as agents
 from fastrl import api, envs, presets, statistics
 from fastrl.agent import Agent
+from fastrl.cli import narrow
 from fastrl.cli.catalogue import aligned, collected
 from fastrl.cli.datasets import to_stderr
 from fastrl.collect import collect, levels, players, walkers
@@ -215,7 +218,10 @@ def _level(env: str, found: Any, given: dict[str, Any]) -> collect.Arrays:
 
 
 def comparison(runs: list[str], out: str, export: str | None = None) -> str:
-    """Several runs in pictures, an HTML page beside them and tables; with `export` their scores in files."""
+    """Several runs in pictures, an HTML page beside them and tables; with `export` their scores in files.
+
+    The tables are Markdown, and as wide as the terminal where they are printed into one.
+    """
     for run in runs:
         folder.read_config(Path(run))
         manifest.check_name(Path(run))
@@ -232,6 +238,9 @@ def comparison(runs: list[str], out: str, export: str | None = None) -> str:
     exported = [] if export is None else [scores.export(found, Path(export))]
     plot.curves(folders, Path(out))
     between = pairs.compared(found)
-    text = "\n\n".join([report.table(folders), *map(str, between)])
+    blocks = [report.compared(found), *between]
+    text = "\n\n".join(map(str, blocks))
+    if sys.stdout.isatty():
+        text = narrow.text(blocks, shutil.get_terminal_size().columns, page.name)
     files = [out, str(report.write_page(folders, page, between)), *across.written(found, tasks), *exported]
     return "\n".join([text, *files])

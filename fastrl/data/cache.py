@@ -20,7 +20,7 @@ from fastrl.data import rows
 from fastrl.data.rows import Rows
 from fastrl.types import UserError
 
-FORMAT = 2
+FORMAT = 3
 DAY = 86_400  # seconds
 Report = Callable[[str], None]
 
@@ -53,7 +53,8 @@ def load(entry: Path, stamp: list[list[int]], sha256: str | None, report: Report
             if rows.digest(path) != content["columns"][name]:
                 raise Damaged(f"{path.name} differs from its checksum")
             columns[name] = np.load(path, mmap_mode="r")
-        return Rows(**columns, order=tuple(content["order"]), notes=tuple(content["notes"])), content["sha256"]
+        words = {"order": tuple(content["order"]), "notes": tuple(content["notes"]), "dropped": content["dropped"]}
+        return Rows(**columns, **words), content["sha256"]
     except (Damaged, UserError, OSError, ValueError, KeyError, TypeError) as error:
         if isinstance(error, PermissionError) or not entry.is_dir():  # no permission, or just replaced by another run
             return None
@@ -78,7 +79,7 @@ def store(entry: Path, stamp: list[list[int]], sha256: str, found: Rows, report:
             for name in rows.COLUMNS:
                 np.save(new / f"{name}.npy", getattr(found, name))
             columns = {name: rows.digest(new / f"{name}.npy") for name in rows.COLUMNS}
-            words = {"order": found.order, "notes": found.notes}
+            words = {"order": found.order, "notes": found.notes, "dropped": found.dropped}
             _write(new / "entry.json", {"stamp": stamp, "sha256": sha256, "columns": columns, **words})
             if entry.is_dir():  # of an older source; moved in one step, so that no reader finds half of it
                 entry.rename(old)

@@ -27,6 +27,7 @@ class Dataset:
     order: tuple[str, ...] = ()  # of the keys of a Dict observation, where the file has one
     reading: tuple[str, ...] = ()  # the options that changed the file's rows
     notes: tuple[str, ...] = ()  # what the reader found that the user should know, a sentence each
+    dropped: str = ""  # how many rows of the file are none of these, and why; empty where all are
 
     @property
     def rows(self) -> int:
@@ -119,6 +120,7 @@ def open_source(source: Source, horizon: int | None = None) -> Dataset:
         order=found.order,
         reading=source.reading,
         notes=found.notes,
+        dropped=found.dropped,
     )
 
 

@@ -97,6 +97,7 @@ def _facts(data: Dataset) -> list[list[Any]]:
     reward = common if len(values) <= 5 else f"{data.reward.min():g} to {data.reward.max():g}"
     return [
         ["rows", f"{data.rows:,}"],
+        *([["rows of the file left out", data.dropped]] if data.dropped else []),
         ["observation size", data.obs.shape[1]],
         *([["read with", ", ".join(data.reading)]] if data.reading else []),
         *([["order of the Dict observation", ", ".join(data.order)]] if data.order else []),

@@ -23,9 +23,10 @@ class Rows(NamedTuple):
     boundary: np.ndarray  # [M] bool
     order: tuple[str, ...] = ()  # of the keys of a Dict observation
     notes: tuple[str, ...] = ()  # what the reader found that the user should know, a sentence each
+    dropped: str = ""  # how many rows of the file are none of these, and why; empty where all are
 
 
-COLUMNS = Rows._fields[:-2]  # those that are arrays
+COLUMNS = Rows._fields[:-3]  # those that are arrays
 
 
 def start(path: Path) -> bytes:

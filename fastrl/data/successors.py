@@ -37,7 +37,17 @@ def resolve(
         following[-1] = arrays["next_observations"][-1]
         _agree(where, arrays["next_observations"], following, kept & ~terminals)
     cut = np.append(timeouts[1:] & ~terminals[1:], False)  # the row after it is dropped
-    return _rows(arrays, terminals, following, terminals | cut, kept)
+    found = _rows(arrays, terminals, following, terminals | cut, kept)
+    return found._replace(dropped=_dropped(kept, timeouts, "next_observations" in arrays))
+
+
+def _dropped(kept: np.ndarray, timeouts: np.ndarray, named: bool) -> str:
+    """What was dropped and why; `named`: the file says itself what follows a row."""
+    cut, tail = int((~kept & timeouts).sum()), int(not (kept[-1] or timeouts[-1]))
+    causes = [f"{cut:,} timed out"] * (cut > 0) + ["1 is the last of the file"] * tail
+    fix = "; --next-observations file keeps them" if named else ""
+    why = f", as no row of their episode follows: {', '.join(causes)}{fix}"
+    return f"{cut + tail:,} of {len(kept):,}{why}" if causes else ""
 
 
 def _own(arrays: dict[str, np.ndarray], terminals: np.ndarray, timeouts: np.ndarray) -> Rows:

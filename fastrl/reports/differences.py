@@ -19,8 +19,8 @@ NONE, ABSENT = "none", "-"
 class Differences:
     """Tables with a row for each option and a column for each run."""
 
-    differing: Table  # options that every run has, with different values
-    partial: Table  # options that some runs have
+    differing: Table  # options with different values, a dash where a run has no such option
+    partial: Table  # options of phases that not every run has, the same in those that have them
     common: Table  # options on which all agree; one column of values
 
 
@@ -28,15 +28,17 @@ def of(runs: Sequence["Results"], names: Sequence[str]) -> Differences:
     """Compares the configurations of runs, which the page calls `names`."""
     found = [options(run, _place(runs, number)) for number, run in enumerate(runs)]
     known = list(dict.fromkeys(name for each in found for name in each))
+    phases = [each.get("phases", "").split(", ") for each in found]
+    apart = {phase for own in phases for phase in own if not all(phase in each for each in phases)}
     differing, partial, common = [], [], []
     for name in known:
         values = [each.get(name, ABSENT) for each in found]
-        if not all(name in each for each in found):
-            partial.append([name, *values])
-        elif len(set(values)) > 1:
-            differing.append([name, *values])
-        else:
+        if len(set(values)) == 1:
             common.append([name, values[0]])
+        elif name.partition(".")[0] in apart and len(set(values) - {ABSENT}) == 1:
+            partial.append([name, *values])
+        else:
+            differing.append([name, *values])
     head = ["option", *names]
     return Differences(Table(head, differing), Table(head, partial), Table(["option", "value"], common))
 
@@ -46,12 +48,16 @@ def options(run: "Results", place: int) -> dict[str, str]:
     identity = run.config.get("identity", {})
     found = _flat({name: value for name, value in run.config.items() if name != "identity"})
     found |= _flat(identity)
+    if run.start is not None:
+        found["start"] = run.start
     phases = [{"name": f"phase {n}", **phase} for n, phase in enumerate(identity.get("phases", []), 1)]
+    names: list[str] = []
+    for phase in phases:
+        name, earlier = str(phase["name"]), [str(each["name"]) for each in phases[: len(names)]]
+        names.append(f"{name} {earlier.count(name) + 1}" if name in earlier else name)
     if phases:
-        found["phases"] = ", ".join(str(phase["name"]) for phase in phases)
-    for number, phase in enumerate(phases):
-        name, earlier = str(phase["name"]), [str(each["name"]) for each in phases[:number]]
-        name = f"{name} {earlier.count(name) + 1}" if name in earlier else name
+        found["phases"] = ", ".join(names)
+    for name, phase in zip(names, phases, strict=True):
         algorithm = phase.get("algorithm", {})
         own = _flat({key: value for key, value in phase.items() if key != "name"}) | _flat(algorithm)
         if "algorithm" in algorithm:

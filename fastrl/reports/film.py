@@ -6,6 +6,7 @@ episodes are shown at once. Geoms are drawn in their shape (capsules, spheres) a
 
 import dataclasses
 import io
+import itertools
 from collections.abc import Iterable, Iterator
 
 import mujoco
@@ -15,6 +16,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection, PatchCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.text import Text
 
 from fastrl.reports import video
 from fastrl.reports.plot import GREY, INK, PALETTE
@@ -23,6 +25,8 @@ from fastrl.reports.video import FRAME
 FRAMES = 250
 """Most frames of an episode; a longer one is shown faster than it was."""
 DPI = 100
+HEAD = 0.4
+"""Inches of the line of text above a picture."""
 FLOOR, TILE, WALL = "#FFFFFF", "#EEF1F4", "#5B6670"
 GOAL = "#E69F00"
 LONG = [int(mujoco.mjtGeom.mjGEOM_CAPSULE), int(mujoco.mjtGeom.mjGEOM_CYLINDER)]
@@ -36,6 +40,14 @@ class Clip:
     qpos: np.ndarray  # [T + 1, Q]
     episode_return: np.ndarray  # [T + 1], raw, so far
     goal: np.ndarray | None = None  # [2], m
+
+
+@dataclasses.dataclass(frozen=True)
+class Shot:
+    """A picture that an environment drew."""
+
+    pixels: np.ndarray  # [H, W, 3] bytes
+    caption: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,6 +92,22 @@ def film(
     return encode(_pictures(*_in_turn(clips, shapes, title, stride * seconds)))
 
 
+def shown(shots: Iterator[Shot], title: str, encode: video.Encode = video.gif) -> bytes:
+    """A film of pictures of one size, each below its caption."""
+    first = next(shots)
+    height, width = first.pixels.shape[:2]
+    figure, axes = _canvas(6.4, 6.4 * height / width, title)
+    image, caption = axes.imshow(first.pixels, aspect="auto"), _caption(figure)
+
+    def frames() -> Iterator[None]:
+        for shot in itertools.chain([first], shots):
+            image.set_data(shot.pixels)
+            caption.set_text(shot.caption)
+            yield
+
+    return encode(_pictures(figure, frames()))
+
+
 def paths(model: mujoco.MjModel, clips: list[Clip], title: str) -> bytes:
     """A PNG of where the first moving body went among the walls; a ring is a start, a dot an end."""
     figure, axes = _plan(model, title)
@@ -117,13 +145,18 @@ def _plan(model: mujoco.MjModel, title: str) -> tuple[Figure, Axes]:
 
 def _canvas(width: float, height: float, title: str) -> tuple[Figure, Axes]:
     """A figure of this many inches below a line of text."""
-    head = 0.4
-    figure = Figure(figsize=(width, height + head), dpi=DPI, facecolor=FLOOR)
+    figure = Figure(figsize=(width, height + HEAD), dpi=DPI, facecolor=FLOOR)
     FigureCanvasAgg(figure)
-    axes = figure.add_axes((0, 0, 1, height / (height + head)))
+    axes = figure.add_axes((0, 0, 1, height / (height + HEAD)))
     axes.set_axis_off()
-    figure.text(0.12 / width, 1 - head / 2 / (height + head), title, fontsize=11, weight="bold", color=INK, va="center")
+    figure.text(0.12 / width, 1 - HEAD / 2 / (height + HEAD), title, fontsize=11, weight="bold", color=INK, va="center")
     return figure, axes
+
+
+def _caption(figure: Figure) -> Text:
+    """A second text in the line above the picture, at its right end."""
+    place = 1 - HEAD / 2 / figure.get_figheight()
+    return figure.text(0.98, place, "", fontsize=10, color=GREY, ha="right", va="center")
 
 
 def _goal(axes: Axes, clip: Clip) -> None:
@@ -173,7 +206,7 @@ def _in_turn(clips: list[Clip], shapes: list[Shapes], title: str, seconds: float
     low = -0.18 * height if not above else -height / 2
     width = height * 6.4 / 3.6
     axes.set(xlim=(-width / 2, width / 2), ylim=(low, low + height))
-    caption = figure.text(0.98, 1 - 0.05, "", fontsize=10, color=GREY, ha="right", va="center")
+    caption = _caption(figure)
     ways = [shape.seen(above)[:, 0].mean(1) for shape in shapes]
     _ground(axes, above, height, np.concatenate(ways))
     order = np.argsort(shapes[0].ends[0, :, :, 2 if above else 1].mean(1), kind="stable")

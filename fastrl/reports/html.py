@@ -40,11 +40,11 @@ def page(runs: Sequence["Results"], compared: Sequence[Block], details: Sequence
     folder's own report.
     """
     folders = list(dict.fromkeys(run.folder for run in runs))
-    names, anchors = _names(runs), [f"run-{folders.index(run.folder)}" for run in runs]
+    names, anchors = named(runs), [f"run-{folders.index(run.folder)}" for run in runs]
     script, style = _file("page.js"), _file("page.css")
     several = len(runs) > 1
     sections = [("curves", "Curves", "Curves", _figures(runs))]
-    sections += [("runs", "Runs", "Runs", _compared(compared, names, anchors))] if several else []
+    sections += [("runs", "Runs", "Runs", _compared(compared, anchors))] if several else []
     options = ("options", "Options", "Options", _options(differences.of(runs, names), several))
     parts = []
     for number, blocks in enumerate(details):
@@ -92,8 +92,8 @@ def _sum(text: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
-def _names(runs: Sequence["Results"]) -> list[str]:
-    """Folders, with their points; whole paths where two folders share a name."""
+def named(runs: Sequence["Results"]) -> list[str]:
+    """The names of runs: their folders, with their points; whole paths where two folders share a name."""
     folders = {run.folder for run in runs}
     homes = [folder.absolute().name for folder in folders]
     names = []
@@ -132,21 +132,20 @@ def _group(run: "Results") -> str:
     return f"{run.config.get('env') or 'evaluation'}: {run.quantity}"
 
 
-def _compared(blocks: Sequence[Block], names: Sequence[str], anchors: Sequence[str]) -> str:
-    """The table of the runs, by the names of the curves, and what else compares them."""
+def _compared(blocks: Sequence[Block], anchors: Sequence[str]) -> str:
+    """The table of the runs, and what else compares them."""
     table, *others = blocks
     assert isinstance(table, Table)
-    rows = [[name, *row[1:]] for name, row in zip(names, table.rows, strict=True)]
-    return _table(Table(table.head, rows), anchors) + "".join(map(_block, others))
+    return _table(table, anchors) + "".join(map(_block, others))
 
 
 def _options(found: differences.Differences, several: bool) -> str:
-    """The options that differ, and folded away those that some runs have and those that are the same."""
+    """The options that differ, and folded away those of phases that some runs lack and those that are the same."""
     parts = []
     if several:
         parts += [_table(found.differing) if found.differing.rows else "<p>No option differs.</p>"]
     for table, words in (
-        (found.partial, "options that not every run has"),
+        (found.partial, "options of phases that not every run has"),
         (found.common, "options that are the same in all" if several else "options"),
     ):
         if table.rows:

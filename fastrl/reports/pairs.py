@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from fastrl import statistics
+from fastrl.reports import html
 from fastrl.reports.report import FEW, with_interval
 from fastrl.reports.results import Results
 from fastrl.reports.tables import Block, Table
@@ -33,16 +34,15 @@ TOO_FEW = f"With fewer than {FEW} seeds the intervals of differences are too nar
 
 def compared(runs: Sequence[Results]) -> list[Block]:
     """The table of the differences and how to read it; nothing where no two runs have an environment in common."""
-    first: dict[str, Results] = {}
-    found = []
-    for run in runs:
-        base = first.setdefault(_task(run), run)
+    first: dict[str, tuple[str, Results]] = {}
+    rows, results = [], []
+    for name, run in zip(html.named(runs), runs, strict=True):
+        against, base = first.setdefault(_task(run), (name, run))
         if base is not run and (step := _step(run, base)) is not None:
-            found.append((run, base, step, _difference(run, base, step)))
-    if not found:
+            results.append(_difference(run, base, step))
+            rows.append([name, against, *_row(run, base, step, results[-1])])
+    if not rows:
         return []
-    rows = [_row(*each) for each in found]
-    results = [each[-1] for each in found]
     notes = [APART] if any(not each.paired and np.ptp(each.improvement_interval) == 0 for each in results) else []
     notes += [TOO_FEW] if min(min(each.runs) for each in results) < FEW else []
     return ["## Differences from the first run of each environment", Table(HEAD, rows), METHOD, *notes]
@@ -107,12 +107,11 @@ def _difference(run: Results, base: Results, step: int) -> Comparison:
 
 
 def _row(run: Results, base: Results, step: int, found: Comparison) -> list[str]:
+    """What follows the two runs' names in `compared`."""
     final = step == run.online[-1] == base.online[-1]
     own, others = found.runs
     how = f"paired by seed, {own} pairs" if found.paired else f"not paired, {own} and {others} seeds"
     return [
-        _name(run),
-        _name(base),
         str(run.config.get("env", "-")),
         "the end" if final else f"{step:,} online steps",
         how,
@@ -120,10 +119,6 @@ def _row(run: Results, base: Results, step: int, found: Comparison) -> list[str]
         with_interval(run, found.iqm, found.iqm_interval),
         _probability(found),
     ]
-
-
-def _name(run: Results) -> str:
-    return f"{run.folder.name}: {run.point}" if run.point else run.folder.name
 
 
 def _probability(found: Comparison) -> str:

@@ -128,12 +128,12 @@ def style(axes: Axes) -> None:
 
 
 def _limits(panels: list[Axes], runs: list[Results]) -> None:
-    """One scale for all; rates always show 0 to 100 %."""
+    """One scale for all; where there are only rates, it shows 0 to 100 %."""
     for axes in panels:
         axes.margins(x=0.0)
         axes.xaxis.set_major_locator(MaxNLocator(7 if axes is panels[-1] else 3, steps=[1, 2, 5, 10]))
     panels[-1].autoscale_view()
-    if runs[0].rate:
+    if all(run.rate for run in runs):
         panels[0].set_ylim(-0.03, 1.03)
         panels[0].set_yticks(np.linspace(0, 1, 6))
         panels[0].yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{100 * y:.0f} %"))
@@ -214,7 +214,8 @@ def _words(figure: Figure, panels: list[Axes], left: Axes | None, right: Axes | 
         )
         figure.text(0.085, 0.867, words, fontsize=10.5, color=INK)
     figure.text(0.085, 0.902, subtitle, fontsize=10.5, color=GREY)
-    panels[0].set_ylabel(runs[0].quantity if runs[0].rate else "return of an episode", fontsize=12, color=INK)
+    quantities = dict.fromkeys(run.quantity if run.rate else "return of an episode" for run in runs)
+    panels[0].set_ylabel(" or ".join(quantities), fontsize=12, color=INK)
     if left is not None:
         text = "offline gradient steps" if right is None else "offline (gradient steps)"
         left.set_xlabel(text, fontsize=12, color=INK)

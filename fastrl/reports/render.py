@@ -11,9 +11,9 @@ import numpy as np
 
 from fastrl.agent import Agent
 from fastrl.engine.playing import begun, player_of
-from fastrl.envs import Rescale
+from fastrl.envs import Rescale, host
 from fastrl.planning import request as requests
-from fastrl.reports import film, video
+from fastrl.reports import drawn, film, video
 from fastrl.reports.film import Clip
 from fastrl.runs import manifest
 from fastrl.types import Environment, UserError
@@ -32,8 +32,8 @@ def render(
     """Writes a film of `episodes` of the deterministic policy of the agent's first seed; returns what was written.
 
     `out` ends in .mp4, which takes an encoder (`fastrl.reports.video`), or in .gif. Among walls there is a PNG of the
-    ways beside it. `report` gets a line before it begins. Raises `UserError` where the environment has no MuJoCo model,
-    and where a file would be overwritten.
+    ways beside it. Gymnasium's environments draw themselves. `report` gets a line before it begins. Raises `UserError`
+    where the environment has no MuJoCo model and draws nothing, and where a file would be overwritten.
     """
     environment: Any = requests.environment(env, env_options)
     requests.same_sizes(agent.spec, environment.spec)
@@ -45,9 +45,17 @@ def render(
     for path in (target, picture):
         if path.exists():
             raise UserError(f"--out {target}: {path} exists; name another file")
+    said = f"playing and drawing {environment.spec.name}: episodes {episodes}"
+    if drawn.draws_itself(environment):
+        with drawn.opened(environment) as simulator:
+            if report is not None:
+                report(said)
+            shots = drawn.shots(environment, simulator, hosted(agent, environment, episodes, key))
+            manifest.replace(target, film.shown(shots, environment.spec.name.removeprefix("gymnasium:"), encode))
+        return [target]
     model, seconds = _model(environment)
     if report is not None:
-        report(f"playing and drawing {environment.spec.name}: episodes {episodes}")
+        report(said)
     clips = play(agent, environment, episodes, key)
     title = environment.spec.name
     manifest.replace(target, film.film(model, clips, seconds, title, encode))
@@ -62,6 +70,24 @@ def render(
 
 def play(agent: Agent, env: Any, episodes: int, key: int) -> list[Clip]:
     """`episodes` whole episodes of the first seed's deterministic policy; `env` has a time limit and physics."""
+    found = _played(agent, env, episodes, key, lambda state: (env.physics(state)[0], getattr(state.env, "goal", None)))
+    return [Clip(qpos, total, None if goal is None else goal[0]) for (qpos, goal), total in found]
+
+
+def hosted(agent: Agent, env: Any, episodes: int, key: int) -> list[drawn.Episode]:
+    """The same of an environment of Gymnasium."""
+    with host.session():
+        found = _played(
+            agent, env, episodes, key, lambda state: (state.env.name[0], state.env.actions[state.env.plays - 1])
+        )
+    host.check()
+    return [drawn.Episode(int(seed[0]), actions[1:], total) for (seed, actions), total in found]
+
+
+def _played(
+    agent: Agent, env: Any, episodes: int, key: int, seen: Callable[[Any], Any]
+) -> list[tuple[Any, np.ndarray]]:
+    """What is `seen` of the states of each episode [T + 1, ...], the reset's first, and the return so far [T + 1]."""
     policy, rescaled = jax.tree.map(lambda x: x[0], agent.state), Rescale(env)
     player = player_of(agent.algorithm)
 
@@ -73,23 +99,21 @@ def play(agent: Agent, env: Any, episodes: int, key: int) -> list[Clip]:
             action, memory = player.act(policy, memory, obs[None], jax.random.fold_in(act_key, time), False)
             after, result = rescaled.step(jax.random.fold_in(step_key, time), state, action[0])
             memory = player.observe(memory, result.reward[None])
-            found = env.physics(after)[0], result.reward, result.terminated | result.truncated
-            return (after, result.obs, memory), found
+            return (after, result.obs, memory), (seen(after), result.reward, result.terminated | result.truncated)
 
         state, obs = rescaled.reset(reset_key)
-        start = env.physics(state)[0], getattr(state.env, "goal", None)
         carry = state, obs, begun(player, policy, 1)
-        return start, jax.lax.scan(step, carry, jnp.arange(env.spec.horizon))[1]
+        return seen(state), jax.lax.scan(step, carry, jnp.arange(env.spec.horizon))[1]
 
     keys = jax.random.split(jax.random.key(key), episodes)
-    (first, goal), (qpos, reward, done) = jax.tree.map(np.asarray, jax.jit(jax.vmap(episode))(keys))
-    clips = []
+    first, (later, reward, done) = jax.tree.map(np.asarray, jax.jit(jax.vmap(episode))(keys))
+    found = []
     for number in range(episodes):
         end = int(np.argmax(done[number])) + 1
         total = np.concatenate([[0.0], np.cumsum(reward[number, :end])])
-        way = np.concatenate([first[number][None], qpos[number, :end]])
-        clips.append(Clip(way, total, None if goal is None else goal[number]))
-    return clips
+        way = jax.tree.map(lambda x, y: np.concatenate([x[number][None], y[number, :end]]), first, later)
+        found.append((way, total))
+    return found
 
 
 def _model(env: Any) -> tuple[mujoco.MjModel, float]:
@@ -102,4 +126,6 @@ def _model(env: Any) -> tuple[mujoco.MjModel, float]:
         return compile_ball(bare.maze), bare.ball.timestep * bare.frame_skip
     if hasattr(bare, "simulator"):
         return bare.simulator.mj_model, bare.simulator.timestep * bare.simulator.frame_skip
-    raise UserError(f"{env.spec.name} cannot be drawn: it has no MuJoCo model; PointMaze and the MuJoCo robots have")
+    raise UserError(
+        f"{env.spec.name} cannot be drawn: it has no MuJoCo model; PointMaze, the MuJoCo robots and gymnasium:ID can be"
+    )

@@ -60,7 +60,8 @@ def compared(runs: list[Results]) -> Table:
     head = ["run", "recipe", "environment", "seeds", "online steps", "measure"]
     head += ["at the switch", "final", "best", "final minus switch"]
     head += ["score of the final"] if scored else []
-    return Table([*head, "wall time"], [_row(run, scored) for run in runs])
+    rows = [[name, *_row(run, scored)] for name, run in zip(html.named(runs), runs, strict=True)]
+    return Table([*head, "wall time"], rows)
 
 
 def _points(points: list[Results]) -> list[Block]:
@@ -79,6 +80,7 @@ def _points(points: list[Results]) -> list[Block]:
 
 
 def _row(run: Results, scored: bool) -> list[str]:
+    """What follows a run's name in `compared`."""
     found = statistics.summary(run.values)
     switch, difference = "-", "-"
     if run.switch is not None:
@@ -87,7 +89,6 @@ def _row(run: Results, scored: bool) -> list[str]:
             difference = _estimate(run, run.values[:, -1] - run.values[:, run.switch])
     score = _scored(run, found.final_iqm, found.final_interval) + (f", {run.scale.name}" if run.scale else "")
     return [
-        f"{run.folder.name}: {run.point}" if run.point else run.folder.name,
         str(run.config.get("recipe", "-")),
         str(run.config.get("env", "-")),
         f"{len(run.values)} ({run.left_out} frozen)" if run.frozen else str(len(run.values)),
@@ -108,7 +109,7 @@ def _what(run: Results) -> list[Block]:
     options = config.get("identity", {}).get("env_options", {})
     named = " ".join([str(config.get("env")), *(f"{name}={value}" for name, value in options.items())])
     rows: list[list[Any]] = [["recipe", config.get("recipe")], ["environment", named if config.get("env") else None]]
-    rows += [["dataset", config.get("dataset")], ["seeds", len(run.values)]]
+    rows += [["dataset", config.get("dataset")], ["agent at the start", run.start], ["seeds", len(run.values)]]
     rows += [[f"left out: seed {lost.seed}", f"frozen at its last good update; {lost.why}"] for lost in run.frozen]
     rows += [["offline gradient steps", f"{run.offline[-1]:,}" if run.offline[-1] else None]]
     rows += [["online environment steps, per seed", f"{run.online[-1]:,}"]]

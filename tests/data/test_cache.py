@@ -37,7 +37,7 @@ def check_equal(a, b):
     for field in FIELDS:
         np.testing.assert_array_equal(getattr(a, field), getattr(b, field), err_msg=field)
         assert getattr(a, field).dtype == getattr(b, field).dtype
-    assert (a.name, a.sha256, a.order, a.notes) == (b.name, b.sha256, b.order, b.notes)
+    assert (a.name, a.sha256, a.order, a.notes, a.dropped) == (b.name, b.sha256, b.order, b.notes, b.dropped)
 
 
 def test_the_second_time_the_copy_is_mapped(place, monkeypatch):

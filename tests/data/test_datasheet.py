@@ -43,6 +43,38 @@ def test_a_page_says_what_the_rows_are(tmp_path):
     assert datasheet.row(source) == (str(source.ref), "d4rl", "10", "3", "3.0", "4.0", "raw return")
 
 
+@pytest.mark.parametrize(
+    ("timeouts", "terminals", "named", "said"),
+    [
+        ([2, 6], [4], False, "3 of 10, WHY: 2 timed out, 1 is the last of the file"),
+        ([2, 9], [], False, "2 of 10, WHY: 2 timed out"),
+        ([2], [2, 9], False, ""),  # terminal and timed out at once counts as terminal
+        (
+            [],
+            [],
+            True,
+            "1 of 10, WHY: 1 is the last of the file; --next-observations file keeps them",
+        ),
+    ],
+)
+def test_rows_that_the_reader_dropped_are_counted(tmp_path, timeouts, terminals, named, said):
+    said = said.replace("WHY", "as no row of their episode follows")
+    flags = {"timeouts": np.isin(np.arange(10), timeouts), "terminals": np.isin(np.arange(10), terminals)}
+    place = np.arange(11.0)[:, None]
+    columns = {"observations": place[:-1], "actions": np.zeros((10, 1)), "rewards": np.ones(10), **flags}
+    np.savez(tmp_path / "a.npz", **columns, **({"next_observations": place[1:]} if named else {}))
+    source = Source(tmp_path / "a.npz")
+    data = datasets.open_source(source)
+    lines = datasheet.page(source, data).splitlines()
+    assert f"| rows | {data.rows} |" in lines and data.dropped == said
+    found = [line for line in lines if "left out" in line]
+    assert found == ([f"| rows of the file left out | {said} |"] if said else [])
+    assert data.rows == 10 - int(said.partition(" ")[0] or 0)
+    if named:
+        kept = Source(tmp_path / "a.npz", next_observations="file")
+        assert "left out" not in datasheet.page(kept, datasets.open_source(kept))
+
+
 def test_runs_of_terminals_are_said_and_short_episodes_are_none(tmp_path):
     obs, ends = np.arange(9.0)[:, None], np.isin(np.arange(8), (0, 2, 3, 5))
 

@@ -113,7 +113,7 @@ def test_points_of_a_sweep_are_paired_where_their_first_phase_agreed(tmp_path):
     rows[0]["phase"] = "pretrain"
     (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (row,) = cells(pairs.compared(by_point(folder)))
-    assert row[4] == "paired by seed, 6 pairs" and row[0].startswith("sweep: ")
+    assert row[4] == "paired by seed, 6 pairs" and row[:2] == ["utd=4", "utd=1"]
 
 
 def test_what_is_not_finite_and_what_is_alone_has_no_interval(tmp_path):

@@ -110,6 +110,18 @@ def test_several_runs_in_one_picture_and_table(tmp_path):
     assert lines[2].startswith("| wsrl | wsrl | hopper | 8 | 500 | return | ")
 
 
+def test_folders_of_one_name_are_told_apart(tmp_path):
+    twice = [make(tmp_path / name / "run", gain) for name, gain in (("a", 1), ("b", 2))]
+    found = report.table([*twice]).splitlines()
+    assert [line.split(" | ")[0] for line in found[2:]] == [f"| {folder}" for folder in twice]
+
+
+def test_rates_and_returns_in_one_picture_share_a_scale(tmp_path):
+    runs = [make(tmp_path / "rate", 40, seeds=2, rate="success"), make(tmp_path / "return", 9000, seeds=2)]
+    pixels = picture(plot.curves(runs, tmp_path / "all.png"))
+    assert near(pixels, plot.PALETTE[1]) > 1000, "the second, whose values are no shares"
+
+
 def test_a_run_from_scratch_has_a_start_and_no_switch(tmp_path):
     folder = make(tmp_path / "run", 40, recipe="sac")
     rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
