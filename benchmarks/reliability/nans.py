@@ -1,17 +1,21 @@
 """python benchmarks/reliability/nans.py: a number of one seed that is not finite.
 
 Three seeds in an environment of the script's own, where at one step the reward of the second seed is NaN, or its
-observation infinite, or its reward so large that a loss overflows: in the warm-up and in the fine-tuning of two
-recipes. That seed must be frozen, and its log must say at which step and by what; the rows of the ring, the agents and
-the log of the other seeds must have the bits of a run in which nothing happened. With `--on-nan stop` the run must end
-with the same words instead. No accelerator is used.
+observation infinite, or its reward so large that a loss overflows: at three steps of the warm-up and the fine-tuning of
+two recipes. The log must say at which step and by what that seed was frozen, and its agent must have the bits that it
+had before that step in a run in which nothing happened; the rows of the ring, the agents and the log of the other seeds
+must have the bits of that run's end. With `--on-nan stop` the run must end with the same words instead. No accelerator
+is used.
 """
 
 import dataclasses
+import functools
+import hashlib
 import json
 import sys
 import time
 from typing import Any
+from unittest import mock
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +23,7 @@ import numpy as np
 
 from fastrl.benchmarks.reliability import common, small
 from fastrl.data.datasets import Dataset
-from fastrl.engine.run import Diverged
+from fastrl.engine.run import Diverged, Driver
 from fastrl.envs import TimeLimit
 from fastrl.runs import digests
 from fastrl.types import Spec, Step
@@ -29,7 +33,7 @@ FIGURE = (
     "log, and no bit of another seed changes."
 )
 SEEDS, LOST, STEPS, WARMUP = 3, 1, 60, 20
-MOMENTS = {"warmup": 12, "finetune": 33}  # environment steps before the bad one
+MOMENTS = (0, 12, 33)  # environment steps before the bad one: the first of all, and two inside calls of both phases
 FAULTS = {"reward": jnp.nan, "observation": jnp.inf, "critic/loss": 1e30}
 RECIPES: dict[str, dict[str, Any]] = {
     "sac": {},
@@ -75,62 +79,88 @@ def dataset() -> Dataset:
 
 
 def run(recipe: str, env: Breaks, **changed: Any) -> Any:
-    """How a run ends in that environment."""
-    lengths = {"seeds": SEEDS, "steps": STEPS, "warmup": WARMUP, "eval_every": STEPS, "eval_episodes": 1}
+    """How a run ends in that environment; a call of the scan has ten steps."""
+    lengths = {"seeds": SEEDS, "steps": STEPS, "warmup": WARMUP, "eval_every": 100, "eval_episodes": 1}
     options = SIZES | RECIPES[recipe] | lengths | {"chunk": 10, "probe_every": 0} | changed
     return small.run(recipe, TimeLimit(env, SPEC.horizon), None if recipe == "sac" else dataset(), **options)[1]
 
 
-def of_others(outcome: Any) -> dict[str, Any]:
-    """Agents, rows and log of the seeds to which nothing happens."""
-    others = np.array([seed for seed in range(SEEDS) if seed != LOST])
-    kept = lambda tree: {path: np.asarray(leaf)[others].tobytes() for path, leaf in digests.leaves(tree).items()}
+def of_seeds(tree: Any, seeds: list[int]) -> str:
+    """The SHA-256 of some seeds of leaves [S, ...]."""
+    return digests.total({path: np.asarray(leaf)[seeds] for path, leaf in digests.leaves(tree).items()})
+
+
+def of_others(outcome: Any) -> dict[str, str]:
+    """SHA-256 of the agents, the rows and the log of the seeds to which nothing happens."""
+    others = [seed for seed in range(SEEDS) if seed != LOST]
     log = [
         {name: [value[seed] for seed in others] if isinstance(value, list) else value for name, value in row.items()}
         for row in outcome.rows
         if row["kind"] != "frozen"
     ]
-    rows = np.asarray(outcome.carry.ring.rows)[others]
-    return {"agent": kept(outcome.agents), "rows": rows.tobytes(), "log": json.dumps(log)}
+    ends = {"agent": of_seeds(outcome.agents, others), "rows": of_seeds(outcome.carry.ring.rows, others)}
+    return ends | {"log": hashlib.sha256(json.dumps(log).encode()).hexdigest()}
 
 
-def pair(recipe: str, phase: str, fault: str, **changed: Any) -> tuple[Any, Any]:
-    """A run in which nothing happens, and the same with a fault."""
-    whole = run(recipe, Breaks(NOBODY, MOMENTS[phase], fault))
-    number = float(np.asarray(whole.carry.ring.rows)[LOST, 0, 0])
-    return whole, run(recipe, Breaks(number, MOMENTS[phase], fault), **changed)
+@dataclasses.dataclass(frozen=True)
+class Whole:
+    """A run in which nothing happens: its other seeds, and the one to which something could have."""
+
+    others: dict[str, str]
+    number: float  # that its episode observes
+    agents: dict[tuple[str, int], str]  # SHA-256 after so many steps of a phase
 
 
-def case(recipe: str, phase: str, fault: str) -> dict[str, Any]:
-    """One fault at one moment: what the log says of it, and whether the other seeds are as they were."""
-    whole, outcome = pair(recipe, phase, fault)
+@functools.cache
+def whole(recipe: str, fault: str) -> Whole:
+    """The run without a fault, one step a call."""
+    agents: dict[tuple[str, int], str] = {}
+    phase = Driver._phase
+
+    def seen(self: Driver, number: int, carry: Any, end: bool) -> None:
+        agents[self.plan.phases[number].name, int(carry.step)] = of_seeds(carry.seeds.agent, [LOST])
+
+    def entered(self: Driver, number: int, carry: Any) -> Any:
+        seen(self, number, carry, False)
+        return phase(self, number, carry)
+
+    with mock.patch.object(Driver, "_save", seen), mock.patch.object(Driver, "_phase", entered):
+        outcome = run(recipe, Breaks(NOBODY, MOMENTS[0], fault), chunk=1)
+    return Whole(of_others(outcome), float(np.asarray(outcome.carry.ring.rows)[LOST, 0, 0]), agents)
+
+
+def case(recipe: str, moment: int, fault: str) -> dict[str, Any]:
+    """One fault at one moment: what the log says of it, what is left of its seed, and the others."""
+    known = whole(recipe, fault)
+    outcome = run(recipe, Breaks(known.number, moment, fault))
     frozen = [row for row in outcome.rows if row["kind"] == "frozen"]
     told = {name: frozen[0][name] for name in ("seed", "phase", "at", "what")} if len(frozen) == 1 else {}
-    ours, theirs = of_others(outcome), of_others(whole)
-    agent = [np.asarray(leaf)[LOST] for leaf in jax.tree.leaves(outcome.agents)]
+    ours = of_others(outcome)
     return {
-        **{"recipe": recipe, "phase": phase, "fault": fault, "told": told},
-        "as_it_was": bool(told) and as_injected(told, phase, fault),
-        "others_same": {name: ours[name] == theirs[name] for name in ours},
-        "finite": all(bool(np.isfinite(leaf).all()) for leaf in agent if leaf.dtype.kind == "f"),
+        **{"recipe": recipe, "moment": moment, "fault": fault, "told": told},
+        "as_it_was": bool(told) and as_injected(told, moment, fault),
+        "last_good": bool(told) and of_seeds(outcome.agents, [LOST]) == known.agents[told["phase"], told["at"] - 1],
+        "others_same": {name: ours[name] == known.others[name] for name in ours},
+        "finite_rows": bool(np.isfinite(np.asarray(outcome.carry.ring.rows)[LOST]).all()),
     }
 
 
-def as_injected(told: dict[str, Any], phase: str, fault: str) -> bool:
+def as_injected(told: dict[str, Any], moment: int, fault: str) -> bool:
     """Whether the log names the seed, the phase, the step and the cause; a large reward is met once it is drawn."""
-    first = MOMENTS[phase] + 1 - (0 if phase == "warmup" else WARMUP)
-    place = (told["seed"], told["what"].split(", ")[0])
+    phase, step = ("warmup", moment + 1) if moment < WARMUP else ("finetune", moment + 1 - WARMUP)
     if fault == "critic/loss":  # whatever overflows first in the update that draws the row
         return told["seed"] == LOST and told["phase"] == "finetune" and told["what"] not in ("reward", "observation")
-    return place == (LOST, fault) and told["phase"] == phase and told["at"] == first
+    return told == {"seed": LOST, "phase": phase, "at": step, "what": fault}
 
 
 def stopped(recipe: str) -> dict[str, Any]:
     """The words with which a run ends that shall not go on."""
     try:
-        pair(recipe, "warmup", "reward", on_nan="stop")
+        run(recipe, Breaks(whole(recipe, "reward").number, MOMENTS[1], "reward"), on_nan="stop")
     except Diverged as error:
-        return {"recipe": recipe, "on_nan": "stop", "said": str(error), "ok": f"seed {LOST}" in str(error)}
+        said = str(error)
+        ok = said.startswith(f"seed {LOST}: not finite at step {MOMENTS[1] + 1} of warmup: reward") and "\n" not in said
+        return {"recipe": recipe, "on_nan": "stop", "said": said, "ok": ok}
     return {"recipe": recipe, "on_nan": "stop", "said": "", "ok": False}
 
 
@@ -139,8 +169,9 @@ def counted(cases: list[dict[str, Any]], stops: list[dict[str, Any]]) -> tuple[d
     counts = {
         "faults": len(cases),
         "told_as_they_were": sum(each["as_it_was"] for each in cases),
+        "frozen_at_the_last_good_update": sum(each["last_good"] for each in cases),
         "others_with_the_same_bits": sum(all(each["others_same"].values()) for each in cases),
-        "finite_agents": sum(each["finite"] for each in cases),
+        "rows_all_finite": sum(each["finite_rows"] for each in cases),
     }
     return counts, len(cases) > 0 and set(counts.values()) == {len(cases)} and all(each["ok"] for each in stops)
 
@@ -151,9 +182,9 @@ def main() -> int:
     small.prepare()
     started, cases, stops = time.monotonic(), [], []
     for recipe in RECIPES:
-        for phase in MOMENTS:
+        for moment in MOMENTS:
             for fault in FAULTS:
-                cases.append(case(recipe, phase, fault))
+                cases.append(case(recipe, moment, fault))
                 print(json.dumps(cases[-1]), flush=True)
         stops.append(stopped(recipe))
         print(json.dumps(stops[-1]), flush=True)
