@@ -91,16 +91,13 @@ def resolve(
 
 
 def of_request(request: Request, given: Mapping[str, str]) -> Resolved:
-    """The options of a request.
-
-    Where it names data or an agent they are read, and what the run would refuse is refused.
-    """
+    """The options of a request; what the run would refuse is refused. Where it names data or an agent they are read."""
     env = environment(request.env, request.env_options)
     assert env is not None
     needed = request.dataset is not None or request.start is not None
     plan = plans.make(request)[0] if needed else None
     first = {name: values[0] for name, values in request.sweep.items() if name != WARMUP}
-    return resolve(
+    found = resolve(
         request.name,
         request.recipe,
         env.spec,
@@ -111,6 +108,9 @@ def of_request(request: Request, given: Mapping[str, str]) -> Resolved:
         request.start is not None,
         plan,
     )
+    if plan is None:
+        checks.used(request.name, request.options, request.overrides, found.phases, started=False)
+    return found
 
 
 def _implied(option: str, builder: Builder, phases: Sequence[Phase], plan: Plan | None) -> Any:

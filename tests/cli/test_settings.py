@@ -83,6 +83,28 @@ def test_what_is_printed_can_be_read_back_and_the_command_line_wins(capsys):
     )
 
 
+MINE = """
+import fastrl
+
+def recipe(builder):
+    return builder.online(fastrl.SAC(batch_size=64), warmup=100)
+"""
+
+
+def test_what_the_run_would_refuse_is_not_printed(capsys):
+    Path("mine.py").write_text(MINE)
+    task = ("--env", "pointmaze-umaze", "--print-config")
+    for words, match in (
+        (("run", "sac", *task, "--expectile", "0.9"), "no phase of sac has --expectile"),
+        (("run", "mine.py:recipe", *task, "--batch-size", "32"), "batch_size belongs to the algorithm; write it into"),
+    ):
+        assert cli.main(list(words)) == 2
+        out, error = capsys.readouterr()
+        assert out == "" and match in error and len(error.splitlines()) == 1
+    assert cli.main(["run", "mine.py:recipe", *task]) == 0
+    assert json.loads(capsys.readouterr().out)["options"]["batch_size"]["value"] == 64
+
+
 def test_other_commands(capsys, probe_data):
     data = probe_data()
     with h5py.File("d.hdf5", "w") as file:
