@@ -26,6 +26,13 @@ def meaning(field: dataclasses.Field[Any]) -> str:
     return str(field.metadata.get("help", f"{field.name}, a field without a meaning (fastrl.option gives it one)"))
 
 
+def as_field(field: dataclasses.Field[Any], value: Any) -> Any:
+    """An option's value: a list or one number stands for a tuple of numbers, as in `actor_hidden=[256, 256]`."""
+    if isinstance(field.default, tuple) and isinstance(value, (list, int)):
+        return tuple(value) if isinstance(value, list) else (value,)
+    return value
+
+
 @dataclasses.dataclass(frozen=True)
 class Options:
     """What the engine reads of any algorithm's options; a class of yours starts here, and adds `build`."""
@@ -39,11 +46,9 @@ class Options:
     unused: ClassVar[tuple[str, ...]] = ()  # options of its bases that it does not read; whoever sets one is told
 
     def __post_init__(self) -> None:
-        """Takes a list or one number for a tuple of numbers: `actor_hidden=[256, 256]`."""
+        """Takes values as `as_field` does."""
         for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if isinstance(field.default, tuple) and isinstance(value, (list, int)):
-                object.__setattr__(self, field.name, tuple(value) if isinstance(value, list) else (value,))
+            object.__setattr__(self, field.name, as_field(field, getattr(self, field.name)))
 
     def build(self, spec: Any) -> Any:
         """The `fastrl.Algorithm` with these options for an environment's `fastrl.Spec`."""

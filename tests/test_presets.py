@@ -6,6 +6,7 @@ from fastrl import presets
 from fastrl.config import RunOptions
 from fastrl.errors import UserError
 from fastrl.methods import ALGORITHMS, IQL, SAC, CalQL, describe, restore
+from fastrl.planning import request as requests
 from fastrl.planning.builder import Builder
 from fastrl.recipes import names
 from fastrl.recipes.table import RECIPES
@@ -25,6 +26,8 @@ def test_every_option_of_every_domain_exists():
 
 def test_a_list_or_one_number_stands_for_a_tuple():
     assert SAC(actor_hidden=[8, 4], critic_hidden=8) == SAC(actor_hidden=(8, 4), critic_hidden=(8,))
+    _, overrides = requests.split_options({"actor_hidden": [8, 4], "finetune.critic_hidden": 8, "utd": 8})
+    assert overrides == {"actor_hidden": (8, 4), "finetune.critic_hidden": (8,), "utd": 8}
 
 
 def test_the_papers_numbers():

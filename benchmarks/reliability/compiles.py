@@ -42,7 +42,7 @@ class Program:
     """What `Mesh.jit` gives, or what it lowers to, watched: the scan's compilations, and its calls."""
 
     def __init__(self, inner: Any, name: str, notes: Notes):
-        self._inner, self._name, self._notes = inner, name, notes
+        self._inner, self._name, self._notes, self._calls = inner, name, notes, 0
 
     def lower(self, *given: Any) -> "Program":
         """As jax's."""
@@ -57,17 +57,17 @@ class Program:
         """As jax's; a call of the scan is looked at."""
         if self._name != SCAN:
             return self._inner(*given)
-        calls = self._notes.calls
-        calls.append({"program": id(self), "number": 1 + sum(each["program"] == id(self) for each in calls)})
-        if calls[-1]["number"] <= FIRST:
+        self._calls += 1
+        if self._calls <= FIRST:
             self._notes.compiled = 0
         self._notes.late = self._notes.compiled
         with jax.transfer_guard("disallow"):
             found = jax.block_until_ready(self._inner(*given))
         leaves = jax.tree.leaves(given[0])
-        calls[-1] |= {"arrays": len(leaves), "gone": sum(leaf.is_deleted() for leaf in leaves)}
         held = sum(leaf.nbytes for leaf in jax.tree.leaves(found))
-        calls[-1]["taken_over"] = round(self._inner.memory_analysis().alias_size_in_bytes / held, 4)
+        kept = round(self._inner.memory_analysis().alias_size_in_bytes / held, 4)
+        gone = sum(leaf.is_deleted() for leaf in leaves)
+        self._notes.calls.append({"arrays": len(leaves), "gone": gone, "taken_over": kept})
         return found
 
 

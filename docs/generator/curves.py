@@ -17,6 +17,7 @@ class Curve(NamedTuple):
     arm: str
     beside: str
     figure: str | None = None
+    axis: str = "online"  # or offline: gradient steps
 
 
 MAZE, HOPPER, MEDIUM = "claims/wsrl/maze", "claims/ocr-cft/hopper-medium", "methods/pointmaze-medium"
@@ -35,11 +36,10 @@ CURVES = {
     "ppo": Curve(HOPPER, "ppo", "o2ppo", "figure-ppo-o2ppo-against-ppo"),
     "proto": Curve(HOPPER, "proto", "o2sac", "figure-proto-against-proto"),
     "proto-td3": Curve(HOPPER, "proto-td3", "o2td3", "figure-proto-against-proto"),
-    **{name: Curve(MEDIUM, name, "wsrl") for name in ("rlpd", "awac", "pex", "aca", "off2on", "odt")},
+    **{name: Curve(MEDIUM, name, "wsrl") for name in ("rlpd", "awac", "pex", "aca", "off2on")},
+    "odt": Curve(MEDIUM, "odt", "wsrl", axis="offline"),
     "td3": Curve(SCRATCH, "td3", "sac"),
 }
-OFFLINE = ("odt",)
-"""Methods without online steps: theirs are gradient steps."""
 TASKS = {
     MAZE: ("`pointmaze-large`", "success"),
     HOPPER: ("`hopper` with data made here", "return"),
@@ -53,9 +53,8 @@ def of(name: str) -> str:
     """The picture of a method and what it shows."""
     curve = CURVES[name]
     task, measure = TASKS[curve.file]
-    axis = "offline" if name in OFFLINE else "online"
-    own, other = points(curve.file, curve.arm, axis), points(curve.file, curve.beside, axis)
-    seeds, steps = len(own[0][1]), "gradient steps" if name in OFFLINE else "online environment steps"
+    own, other = (points(curve.file, arm, curve.axis) for arm in (curve.arm, curve.beside))
+    seeds, steps = len(own[0][1]), "online environment steps" if curve.axis == "online" else "gradient steps"
     where = "No claim of a paper was put to this test"
     if curve.figure is not None:
         where = f"Whether a difference holds is in [the claims](../claims.md#{curve.figure})"

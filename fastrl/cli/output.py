@@ -36,8 +36,8 @@ def prepare() -> None:
 def _shown(found: "sys.UnraisableHookArgs") -> None:
     """Shows what nobody can catch.
 
-    It leaves out a write in C++ that ends after another one of its checkpoint has failed, and what finds no memory
-    while a process ends that has said so.
+    It leaves out a write in C++ that ends after another one of its checkpoint has failed, and a lack of memory, which
+    is said where it is caught and then met again by whatever cleans up.
     """
     if str(found.exc_value) != "Event loop is closed" and not isinstance(found.exc_value, MemoryError):
         sys.__unraisablehook__(found)

@@ -3,6 +3,7 @@
 import json
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,13 @@ from fastrl.collect import collect, levels, players, walkers
 from fastrl.config import RunOptions, reads
 from fastrl.data import d4rl, links
 from fastrl.engine import evaluate
+from fastrl.planning import contract
 from fastrl.planning.builder import Builder
 from fastrl.planning.request import same_sizes
 from fastrl.recipes import names
 from fastrl.recipes.table import RECIPES
 from fastrl.reports import across, pairs, plot, render, report, results, scores, video
+from fastrl.reports.tables import Block
 from fastrl.runs import folder, manifest
 from fastrl.runs.progress import Progress
 from fastrl.types import UserError
@@ -44,7 +47,7 @@ def recipe(name: str, env: str) -> str:
     builder = Builder(spec, domain, presets.resolve(RunOptions(), domain, defaults), {})
     row = RECIPES.get(name)
     lines = [f"{name} on {env}: {row.meaning} ({row.paper})" if row else f"{name} on {env}"]
-    for phase in names.find(name)(builder):
+    for phase in contract.recipe(names.find(name), builder, name):
         kind = "gradient steps" if not phase.online else "environment steps"
         lines.append(f"\n{phase.name}: {phase.steps} {kind}, {type(phase.config).__name__}")
         read = {key: value for key, value in vars(phase.config).items() if reads(type(phase.config), key)}
@@ -239,8 +242,12 @@ def comparison(runs: list[str], out: str, export: str | None = None) -> str:
     plot.curves(folders, Path(out))
     between = pairs.compared(found)
     blocks = [report.compared(found), *between]
-    text = "\n\n".join(map(str, blocks))
-    if sys.stdout.isatty():
-        text = narrow.text(blocks, shutil.get_terminal_size().columns, page.name)
     files = [out, str(report.write_page(folders, page, between)), *across.written(found, tasks), *exported]
-    return "\n".join([text, *files])
+    return "\n".join([tables(blocks, page.name), *files])
+
+
+def tables(blocks: Sequence[Block], page: str) -> str:
+    """Tables as Markdown, or as wide as the terminal where they are printed into one; `page` has all columns."""
+    if sys.stdout.isatty():
+        return narrow.text(blocks, shutil.get_terminal_size().columns, page)
+    return "\n\n".join(map(str, blocks))

@@ -169,9 +169,11 @@ def run(words: Sequence[str]) -> int:
     runs = api.sweep(found.recipe, grid, **task)
     if len(runs) == 1:
         return _finish(found.out)
-    from fastrl.reports import report
+    from fastrl.cli import show
+    from fastrl.reports import report, results
 
-    print(report.table([run.path for run in runs if run.path is not None]))
+    points = [point for run in runs if run.path is not None for point in results.by_point(run.path)]
+    print(show.tables([report.compared(points)], "the report.html of each folder"))
     return 0
 
 

@@ -1,12 +1,13 @@
 """What W&B and Trackio have in common: a run of theirs that begins with the first row that it lacks, and goes on."""
 
+import abc
 from typing import Any, ClassVar
 
 from fastrl.loggers import curves
 from fastrl.loggers.logger import About, Place, Row
 
 
-class Continued:
+class Continued(abc.ABC):
     """The run there; what is below the curves says how one begins, and how a row is sent."""
 
     FILE: ClassVar[str]  # in our run's folder: which run of theirs it is, and how many rows it has
@@ -32,10 +33,10 @@ class Continued:
             name, step = curves.axis(self._about, row)
             self._send(number, step, {**found, name: step, "phase": row["phase"]})
 
+    @abc.abstractmethod
     def _begun(self, about: About, place: Place) -> Any:
         """Their run with our id, new or continued."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def _send(self, number: int, step: int, found: dict[str, Any]) -> None:
         """Row `number`, at a step of its axis."""
-        raise NotImplementedError

@@ -135,7 +135,7 @@ def phases_of(request: Request) -> list[Phase]:
     assert env is not None
     domain = request.defaults(env.spec)
     options = presets.resolve(request.options, domain, names.run_defaults(request.name, env.spec.domain))
-    return request.recipe(Builder(env.spec, domain, options, request.overrides))
+    return contract.recipe(request.recipe, Builder(env.spec, domain, options, request.overrides), request.name)
 
 
 def check_algorithm(config: Options) -> None:
@@ -160,7 +160,7 @@ def warnings(request: Request, plan: Plan) -> list[str]:
 def _longer_warmup(request: Request, plan: Plan) -> list[str]:
     asked = request.options.warmup
     found = next((phase.steps for phase in plan.phases if phase.name == "warmup"), 0)
-    if asked is None or WARMUP in request.sweep or found <= asked:
+    if asked is None or WARMUP in request.sweep or found < asked + plan.task.num_envs:  # whole steps of all copies
         return []
     return [f"--warmup {asked}: the first update needs the rows of {found} steps, so that the warm-up has {found}"]
 

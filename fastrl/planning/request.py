@@ -7,7 +7,7 @@ from typing import Any
 
 from fastrl import envs, presets
 from fastrl.agent import Agent
-from fastrl.config import RunOptions
+from fastrl.config import RunOptions, as_field
 from fastrl.data import datasets, rules
 from fastrl.data.datasets import Dataset
 from fastrl.data.sources import Source
@@ -56,8 +56,8 @@ def split_options(given: Mapping[str, Any]) -> tuple[RunOptions, dict[str, Any]]
     `align.actor_lr` is the option of one phase, and stays under that name; `align.steps` is `align_steps`.
     """
     run_fields = {field.name for field in dataclasses.fields(RunOptions)}
-    algorithm_fields = {field.name for kind in ALGORITHMS.values() for field in dataclasses.fields(kind)}
-    known = run_fields | algorithm_fields
+    algorithm_fields = {field.name: field for kind in ALGORITHMS.values() for field in dataclasses.fields(kind)}
+    known = run_fields | algorithm_fields.keys()
     steps = {name.replace("_steps", ".steps"): name for name in run_fields if name.endswith("_steps")}
     for name in steps.keys() & given.keys():
         if steps[name] in given:
@@ -67,7 +67,8 @@ def split_options(given: Mapping[str, Any]) -> tuple[RunOptions, dict[str, Any]]
         if name not in known and name.partition(".")[2] not in algorithm_fields:
             raise unknown_option(name, [*sorted(known), *PARAMETERS], "fastrl run --help-all lists all")
     options = RunOptions(**{k: v for k, v in given.items() if k in run_fields})
-    return options, {k: v for k, v in given.items() if k not in run_fields}
+    overrides = {k: v for k, v in given.items() if k not in run_fields}
+    return options, {k: as_field(algorithm_fields[k.rpartition(".")[2]], v) for k, v in overrides.items()}
 
 
 def same_sizes(have: Spec, want: Spec) -> None:

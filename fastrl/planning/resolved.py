@@ -10,7 +10,7 @@ from fastrl.config import RunOptions, reads
 from fastrl.engine.phase import Phase
 from fastrl.engine.plan import WARMUP, Plan
 from fastrl.methods import name_of
-from fastrl.planning import checks
+from fastrl.planning import checks, contract
 from fastrl.planning import plan as plans
 from fastrl.planning.builder import PRETRAIN, Builder
 from fastrl.planning.plan import RING
@@ -70,7 +70,8 @@ def resolve(
     own = names.run_defaults(name, spec.domain)
     filled = presets.resolve(options, domain, own)
     builder = Builder(spec, domain, filled, overrides, dataset)
-    phases = [phase for phase in recipe(builder) if not (started and phase.name == PRETRAIN)]
+    phases = contract.recipe(recipe, builder, name)
+    phases = [phase for phase in phases if not (started and phase.name == PRETRAIN)]
     phases = phases if plan is None else list(plan.phases)
     idle = checks.idle(name, phases, started)
     run = {}

@@ -87,7 +87,7 @@ MINE = """
 import fastrl
 
 def recipe(builder):
-    return builder.online(fastrl.SAC(batch_size=64), warmup=100)
+    return [builder.online(fastrl.SAC(batch_size=64), warmup=100)]  # a list in a list, as online phases are two
 """
 
 

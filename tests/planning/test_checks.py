@@ -180,7 +180,7 @@ def test_a_sweep_and_an_option_of_one_phase_do_not_contradict_each_other(plan_of
 
 def test_a_warmup_that_becomes_longer_is_said():
     line = "--warmup 10: the first update needs the rows of 32 steps, so that the warm-up has 32"
-    for warmup, lines in ((10, [line]), (32, []), (None, [])):
-        options = {"batch_size": 8, "utd": 4, "steps": 6_000, "warmup": warmup}
+    for warmup, copies, lines in ((10, 1, [line]), (10, 4, [line]), (32, 1, []), (33, 4, []), (None, 1, [])):
+        options = {"batch_size": 8, "utd": 4, "steps": 6_000, "warmup": warmup, "num_envs": copies}
         request = asked.recipe("sac", env="probe-action", start=None, env_options={}, sweep={}, options=options)
         assert plans.warnings(request, plans.make(request)[0]) == lines

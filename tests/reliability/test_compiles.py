@@ -27,6 +27,6 @@ def test_what_is_not_given_away_or_comes_from_the_host_is_seen():
     notes, given = compiles.Notes(), jnp.ones(3)
     compiled = jax.jit(lambda x: x + 1).lower(given).compile()
     compiles.Program(compiled, compiles.SCAN, notes)(given)
-    assert {**notes.calls[0], "program": 0} == {"program": 0, "number": 1, "arrays": 1, "gone": 0, "taken_over": 0}
+    assert notes.calls == [{"arrays": 1, "gone": 0, "taken_over": 0}]
     with pytest.raises(Exception, match="Disallowed"):
         compiles.Program(lambda x: x + 1, compiles.SCAN, notes)(given)
