@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from fastrl.kernels import norm as joint
+from fastrl.networks import sums
 from fastrl.types import Key
 
 Initializer = Callable[[float], Callable[..., jax.Array]]
@@ -93,10 +94,7 @@ class LayerNorm(nn.Module):
 
     def __call__(self, x: jax.Array) -> jax.Array:
         """Mean 0 and variance 1 over the features, then scale and bias."""
-        centred = x - x.mean(-1, keepdims=True)
-        variance = (centred * centred).mean(-1, keepdims=True)
-        normal = centred * jax.lax.rsqrt(variance + LAYER_NORM_EPS)
-        return normal * across(self.scale, x) + across(self.bias, x)
+        return sums.normalised(x, LAYER_NORM_EPS) * across(self.scale, x) + across(self.bias, x)
 
 
 class Scalar(nn.Module):
@@ -114,7 +112,7 @@ class Scalar(nn.Module):
 
     def __call__(self, x: jax.Array) -> jax.Array:
         """The head's value, as a sum of products: a matrix product with one column is slower on a CPU."""
-        return (x * across(self.kernel, x)).sum(-1) + self.bias
+        return sums.total(x * across(self.kernel, x)) + self.bias
 
 
 class Trunk(nn.Module):
