@@ -15,6 +15,7 @@ from fastrl.types import Transition
 
 PLAYED = ("action", "observation", "reward")
 AGENT = "a parameter or an optimiser's state"
+PARTS = 16  # of a leaf, where its numbers divide by it
 
 
 @jax.tree_util.register_dataclass
@@ -51,20 +52,28 @@ def finite(tree: Any) -> jax.Array:
     """[n] bool: all numbers of a seed are finite, in leaves [n, ...] of which those of other types do not count."""
     leaves = [leaf for leaf in jax.tree.leaves(tree) if jnp.issubdtype(leaf.dtype, jnp.floating)]
     if jax.default_backend() == "cpu":
-        return functools.reduce(jnp.logical_and, map(_below_infinity, leaves))
+        shapes = dict.fromkeys((leaf.shape, leaf.dtype) for leaf in leaves)
+        alike = [[leaf for leaf in leaves if (leaf.shape, leaf.dtype) == shape] for shape in shapes]
+        return functools.reduce(jnp.logical_and, map(_below_infinity, alike))
     rows = [jnp.isfinite(leaf).reshape(len(leaf), -1) for leaf in leaves]
     return jnp.concatenate(rows, axis=1).all(1)  # one test: on a card each would be a kernel
 
 
-def _below_infinity(leaf: jax.Array) -> jax.Array:
-    """[n] bool as above, by the bits: without their signs, infinity's and NaN's are the largest as whole numbers.
+def _below_infinity(alike: list[jax.Array]) -> jax.Array:
+    """[n] bool as above of leaves of one shape, by the bits: without signs, infinity's and NaN's are the largest.
 
-    A CPU compares whole numbers many at a time: a step of a small agent takes an eighth less than with `isfinite`.
+    A CPU compares whole numbers many at a time, and arrays with one another faster than an array's own numbers: parts
+    of the leaves are compared first, and what is left then is a small part of one leaf.
     """
-    whole = jnp.dtype(f"int{8 * leaf.dtype.itemsize}")
-    infinity = jax.lax.bitcast_convert_type(jnp.asarray(jnp.inf, leaf.dtype), whole)
-    sizes = jax.lax.bitcast_convert_type(leaf, whole) & jnp.iinfo(whole).max
-    return sizes.reshape(len(leaf), -1).max(1, initial=0) < infinity
+    dtype = alike[0].dtype
+    whole = jnp.dtype(f"int{8 * dtype.itemsize}")
+    infinity = jax.lax.bitcast_convert_type(jnp.asarray(jnp.inf, dtype), whole)
+    sizes = [jax.lax.bitcast_convert_type(leaf, whole) & jnp.iinfo(whole).max for leaf in alike]
+    largest = functools.reduce(jnp.maximum, sizes).reshape(len(alike[0]), -1)
+    if largest.shape[1] % PARTS == 0:
+        parts = largest.reshape(len(largest), PARTS, -1)
+        largest = functools.reduce(jnp.maximum, [parts[:, part] for part in range(PARTS)])
+    return largest.max(1, initial=0) < infinity
 
 
 def examine(health: Health, checks: dict[str, jax.Array], step: jax.Array) -> Health:
