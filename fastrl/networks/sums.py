@@ -1,7 +1,7 @@
-"""Sums over features, and the normalisation that needs four of them: on a CPU a product with ones.
+"""Sums over features on a CPU, and LayerNorm's normalisation, which needs four of them: a product with ones.
 
-XLA sums the last axis of an array on a CPU in windows of 32, one number after the other; a vector of ones makes the
-same sum many numbers at a time. An accelerator keeps the plain sum, which it fuses with what surrounds it.
+XLA sums the last axis of an array on a CPU in windows of 32, one number after the other; a product with ones makes the
+same sum many numbers at a time. An accelerator keeps the plain sums, which it fuses with what surrounds them.
 """
 
 import functools
@@ -13,52 +13,53 @@ PIECE = 64
 """Features that are multiplied by ones; wider rows are first added up in pieces of so many."""
 
 
-@jax.custom_vjp
 def total(x: jax.Array) -> jax.Array:
     """The sum over the last axis: [..., J] -> [...]."""
-    if jax.default_backend() != "cpu":
-        return x.sum(-1)
+    return _total(x) if jax.default_backend() == "cpu" else x.sum(-1)
+
+
+def normalised(x: jax.Array, eps: float) -> jax.Array:
+    """Rows [..., J] with mean 0 and variance 1; `eps` is added to the variance."""
+    if jax.default_backend() == "cpu":
+        return _normalised(x, eps)
+    centred = x - x.mean(-1, keepdims=True)
+    return centred * jax.lax.rsqrt((centred * centred).mean(-1, keepdims=True) + eps)
+
+
+@jax.custom_vjp
+def _total(x: jax.Array) -> jax.Array:
     width = x.shape[-1]
-    starts = range(0, width, PIECE) if width % PIECE == 0 else (0,)
-    pieces = [x[..., start : start + width // len(starts)] for start in starts]
-    return functools.reduce(jnp.add, pieces) @ jnp.ones(width // len(starts), x.dtype)
+    piece = PIECE if width % PIECE == 0 else width
+    pieces = [x[..., start : start + piece] for start in range(0, width, piece)]
+    return functools.reduce(jnp.add, pieces) @ jnp.ones(piece, x.dtype)
 
 
-def _forward(x: jax.Array) -> tuple[jax.Array, jax.Array]:
-    return total(x), jnp.zeros_like(x)
+def _spread(like: jax.Array, gradient: jax.Array) -> tuple[jax.Array]:
+    return (jnp.broadcast_to(gradient[..., None], like.shape),)
 
 
-def _backward(like: jax.Array, gradient: jax.Array) -> tuple[jax.Array]:
-    return (like + gradient[..., None],)
-
-
-total.defvjp(_forward, _backward)
+_total.defvjp(lambda x: (_total(x), x), _spread)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
-def normalised(x: jax.Array, eps: float) -> jax.Array:
-    """Rows [..., J] with mean 0 and variance 1; `eps` is added to the variance."""
-    return _normalised(x, eps)[0]
+def _normalised(x: jax.Array, eps: float) -> jax.Array:
+    return _forward(x, eps)[0]
 
 
 def _mean(x: jax.Array) -> jax.Array:
-    return total(x)[..., None] / x.shape[-1]
+    return _total(x)[..., None] / x.shape[-1]
 
 
-def _normalised(x: jax.Array, eps: float) -> tuple[jax.Array, jax.Array]:
+def _forward(x: jax.Array, eps: float) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
     centred = x - _mean(x)
     inverse = jax.lax.rsqrt(_mean(centred * centred) + eps)
-    return centred * inverse, inverse
-
-
-def _normalised_forward(x: jax.Array, eps: float) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-    normal, inverse = _normalised(x, eps)
+    normal = centred * inverse
     return normal, (normal, inverse)
 
 
-def _normalised_backward(eps: float, kept: tuple[jax.Array, jax.Array], gradient: jax.Array) -> tuple[jax.Array]:
+def _backward(eps: float, kept: tuple[jax.Array, jax.Array], gradient: jax.Array) -> tuple[jax.Array]:
     normal, inverse = kept
     return (inverse * (gradient - _mean(gradient) - normal * _mean(gradient * normal)),)
 
 
-normalised.defvjp(_normalised_forward, _normalised_backward)
+_normalised.defvjp(_forward, _backward)
