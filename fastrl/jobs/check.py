@@ -55,7 +55,7 @@ def measure(plan: Plan, devices: Sequence[Any], chip: Chip) -> Found:
     work = counted.within(program.jaxpr.jaxpr, ahead.NEWTON).times(1 / ahead.LENGTH)  # of one device: inside shard_map
     started = time.perf_counter()
     try:
-        compiled = lowered.compile()
+        compiled, _ = ahead.compiled(lowered)
     except jax.errors.JaxRuntimeError as error:
         line = str(error).splitlines()[0]
         if "RESOURCE_EXHAUSTED" not in line:

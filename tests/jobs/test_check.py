@@ -2,8 +2,8 @@ import jax
 import jax.numpy as jnp
 import pytest
 
+from fastrl.benchmarks import ahead, counted
 from fastrl.benchmarks import compile as compilers
-from fastrl.benchmarks import counted
 from fastrl.benchmarks.flops import learner_step
 from fastrl.benchmarks.learner import SHAPES, transitions
 from fastrl.errors import UserError
@@ -52,6 +52,27 @@ def test_the_answer_says_whether_it_fits_and_what_bounds_it():
     full = check.Found(4, parts, 6_000_000_000, {"all-reduce": 2}, 1, 1.0, {"memory": 1e-3}, 20)
     text = check.said(full, CHIPS["v5e"], 8)
     assert "DOES NOT FIT: 1,000 MB too many" in text and "2 all-reduce" in text and "20 environment steps" in text
+
+
+class Lowered:
+    """A program that XLA compiles without its Triton back end alone."""
+
+    def __init__(self, message):
+        self.message, self.asked = message, []
+
+    def compile(self, compiler_options=None):
+        self.asked.append(compiler_options)
+        if compiler_options is None:
+            raise jax.errors.JaxRuntimeError(self.message)
+        return "compiled"
+
+
+def test_products_without_tile_sizes_are_kept_from_triton():
+    untiled = Lowered("INTERNAL: Couldn't find output tile sizes for dot")
+    assert ahead.compiled(untiled) == ("compiled", True)
+    assert untiled.asked == [None, {"xla_gpu_enable_triton_gemm": False}]
+    with pytest.raises(jax.errors.JaxRuntimeError, match="RESOURCE_EXHAUSTED"):
+        ahead.compiled(Lowered("RESOURCE_EXHAUSTED: too much"))
 
 
 def test_without_the_compiler_it_says_what_to_install():
