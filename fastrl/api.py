@@ -202,6 +202,7 @@ def _execute(
         "recipe": request.name,
         "env": plan.task.spec.name,
         "dataset": plan.dataset.name if plan.dataset else None,
+        "start": str(request.start) if isinstance(request.start, str | Path) else None,
         "seeds": plan.seeds,
         "command": command,
         "log": [named.name for named in plan.log],

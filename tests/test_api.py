@@ -67,7 +67,7 @@ def test_a_run_is_not_overwritten_and_a_resume_gives_it_back(finished):
     assert digests.total(again.state) == digests.total(run.state) and again.rows == run.rows
 
 
-def test_pretrain_then_finetune_is_wsrl(finished, tiny, probe_data):
+def test_pretrain_then_finetune_is_wsrl(finished, tiny, probe_data, tmp_path):
     """The same agent, pre-trained once, is what fine-tuning starts from."""
     domain = {name: tiny[name] for name in ("actor_hidden", "critic_hidden", "batch_size", "num_critics")}
     config = fastrl.CalQL(**domain, cql_actions=2, backup_actions=2, utd=2)
@@ -77,7 +77,10 @@ def test_pretrain_then_finetune_is_wsrl(finished, tiny, probe_data):
     sac = fastrl.SAC(**domain, backup_actions=2, utd=2)
     with pytest.raises(fastrl.UserError, match="has 2 seeds"):
         fastrl.finetune(sac, "probe-truncation", start=agent, steps=40, warmup=20, seeds=4, **quiet)
-    run = fastrl.finetune(sac, "probe-truncation", start=agent, steps=40, warmup=20, seeds=2, **quiet)
+    agent.save(tmp_path / "agent")
+    places = {"start": tmp_path / "agent", "out": tmp_path / "run"}
+    run = fastrl.finetune(sac, "probe-truncation", steps=40, warmup=20, seeds=2, **places, **quiet)
+    assert f"| agent at the start | {tmp_path / 'agent'} (" in (tmp_path / "run" / "report.md").read_text()
     assert [row["phase"] for row in run.rows if row["kind"] == "eval"] == ["warmup", "warmup", "finetune", "finetune"]
     for name in ("actor", "critic"):
         assert digests.total(getattr(run.state, name)) != digests.total(getattr(agent.state, name))

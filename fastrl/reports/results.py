@@ -3,10 +3,8 @@
 It only reads files; `report` and `plot` present what it loads.
 """
 
-import contextlib
 import dataclasses
 import json
-import shlex
 from pathlib import Path
 from typing import Any
 
@@ -86,15 +84,11 @@ class Results:
 
     @property
     def start(self) -> str | None:
-        """The agent that the run began with, as its command named it, and its checksum's first digits; None without."""
+        """The agent that the run began with, as it was named, and its checksum's first digits; None without one."""
         checksum = self.config.get("identity", {}).get("start")
         if not checksum:
             return None
-        words: list[str] = []
-        with contextlib.suppress(ValueError):  # a quote that is never closed
-            words = shlex.split(str(self.config.get("command") or "").replace("--from=", "--from "))
-        named = words[words.index("--from") + 1 :] if "--from" in words else []
-        return f"{named[0] if named else 'an agent'} ({str(checksum)[:8]})"
+        return f"{self.config.get('start') or 'an agent'} ({str(checksum)[:8]})"
 
     @property
     def origin(self) -> str:

@@ -37,19 +37,11 @@ def test_a_phase_that_a_run_lacks_is_folded_unless_others_differ_in_it():
 
 
 @pytest.mark.parametrize(
-    ("command", "shown"),
-    [
-        ("fastrl run wsrl --from 'my runs/calql:2' --env own", "my runs/calql:2 (0123abcd)"),
-        ("fastrl run wsrl --from=runs/calql", "runs/calql (0123abcd)"),
-        ("fastrl demo", "an agent (0123abcd)"),
-        (None, "an agent (0123abcd)"),
-        ("fastrl run 'wsrl --from runs/calql", "an agent (0123abcd)"),
-        ("fastrl run wsrl --from", "an agent (0123abcd)"),
-    ],
+    ("start", "shown"), [("my runs/calql:2", "my runs/calql:2 (0123abcd)"), (None, "an agent (0123abcd)")]
 )
-def test_the_agent_at_the_start_is_named(command, shown):
+def test_the_agent_at_the_start_is_named(start, shown):
     identity = BASE.config["identity"] | {"start": "0123abcd" * 8}
-    begun = dataclasses.replace(BASE, config=BASE.config | {"command": command, "identity": identity})
+    begun = dataclasses.replace(BASE, config=BASE.config | {"start": start, "identity": identity})
     found = differences.of([begun, BASE], ["p", "q"])
     assert ["start", shown, "-"] in found.differing.rows
     (table,) = (
