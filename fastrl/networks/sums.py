@@ -1,7 +1,9 @@
-"""Sums over features on a CPU, and LayerNorm's normalisation, which needs four of them: a product with ones.
+"""Sums over features on a CPU, and LayerNorm's normalisation, which needs four of them.
 
-XLA sums the last axis of an array on a CPU in windows of 32, one number after the other; a product with ones makes the
-same sum many numbers at a time. An accelerator keeps the plain sums, which it fuses with what surrounds them.
+XLA sums the last axis of an array on a CPU in windows of 32, one number after the other. Pieces of 32 features that
+are added up first are added many numbers at a time, and leave one window. A product with ones would do as well, but how
+XLA writes it, and so its last bits, depends on the program around it. An accelerator keeps the plain sums, which it
+fuses with what surrounds them.
 """
 
 import functools
@@ -9,8 +11,8 @@ import functools
 import jax
 import jax.numpy as jnp
 
-PIECE = 64
-"""Features that are multiplied by ones; wider rows are first added up in pieces of so many."""
+PIECE = 32
+"""Features of a piece, the widest sum that XLA does not cut into windows."""
 
 
 def total(x: jax.Array) -> jax.Array:
@@ -31,7 +33,7 @@ def _total(x: jax.Array) -> jax.Array:
     width = x.shape[-1]
     piece = PIECE if width % PIECE == 0 else width
     pieces = [x[..., start : start + piece] for start in range(0, width, piece)]
-    return functools.reduce(jnp.add, pieces) @ jnp.ones(piece, x.dtype)
+    return functools.reduce(jnp.add, pieces).sum(-1)
 
 
 def _spread(like: jax.Array, gradient: jax.Array) -> tuple[jax.Array]:

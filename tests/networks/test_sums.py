@@ -35,13 +35,13 @@ def test_an_ensemble_and_twice(key):
     np.testing.assert_allclose(one(lambda x: sums.normalised(x, 1e-6)), one(plain), rtol=1e-3, atol=1e-3)
 
 
-def test_a_cpu_alone_has_the_products(key, monkeypatch):
+def test_a_cpu_alone_has_the_pieces(key, monkeypatch):
     x = jax.random.normal(key, (4, 128))
     both = lambda x: (sums.total(x), sums.normalised(x, 1e-6))
-    assert "dot_general" in str(jax.make_jaxpr(both)(x))
+    assert str(jax.make_jaxpr(both)(x)).count(" slice[") == 3 * 128 // 32
     here = both(x)
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     there = lambda x: both(x)  # traced anew
-    assert "dot_general" not in str(jax.make_jaxpr(there)(x)) and "custom_vjp" not in str(jax.make_jaxpr(there)(x))
+    assert not {"slice", "custom_vjp_call"} & {str(eqn.primitive) for eqn in jax.make_jaxpr(there)(x).eqns}
     for ours, others in zip(here, there(x), strict=True):
         np.testing.assert_allclose(ours, others, rtol=1e-5, atol=1e-5)
