@@ -1,6 +1,7 @@
 """`--explain OPTION`: what it does, its type, what others call it, its defaults, and what a resume makes of it."""
 
 import dataclasses
+import functools
 import itertools
 import textwrap
 import types
@@ -10,7 +11,8 @@ from typing import Any
 from fastrl import presets, words
 from fastrl.cli import help as help_pages
 from fastrl.cli.catalogue import aligned
-from fastrl.cli.help import Page, by_phase, joined, of_phases, spec_of
+from fastrl.cli.defaults import REWARDS, by_phase, joined, of_phases, spec_of
+from fastrl.cli.help import Page
 from fastrl.cli.options import shown
 from fastrl.config import RunOptions, meaning, reads
 from fastrl.methods import ALGORITHMS, name_of
@@ -50,37 +52,72 @@ RANGES = {
 FREE = ("chunk", "checkpoint_minutes", "hang_minutes", "devices", "devices_per_seed", "on_nan", "log")
 """Run options that may be others at a resume: they are not in `fastrl.planning.identity`."""
 
-REWARDS = ("reward_scale", "reward_bias")
 FEW = 4  # most methods that are named as those that have no such option
 
 
 def text(page: Page, option: str, noun: str | None, env: str | None) -> str:
     """The page of an option; `noun` is a recipe, or for other commands an algorithm. Raises `UserError`."""
-    width, noun = help_pages.width(), noun if page.command == "run" or noun in ALGORITHMS else None
-    name = _ours(page, words.canonical(option).rpartition(".")[2])
-    kinds = {each: kind for each, kind in ALGORITHMS.items() if name in _fields(kind) and reads(kind, name)}
+    width, mine = help_pages.width(), _kinds(page, noun, env)
+    if not mine:
+        noun = None
+    name = _ours(page, words.canonical(option).rpartition(".")[2], mine)
+    meant, kinds = ({each: kind for each, kind in of.items() if _has(kind, name)} for of in (mine, ALGORITHMS))
+    theirs = bool(meant) and not any(kind in ALGORITHMS.values() for kind in meant.values())  # no algorithm of ours
+    kinds = meant if theirs else kinds
     own = _fields(RunOptions).get(name)
     if own is None and not kinds:
         action = next(action for action in page.arguments() if name == _written(action))
         flags = ", ".join(action.option_strings)
         return "\n".join([f"{flags} {action.metavar or ''}".rstrip(), *_wrapped(str(action.help), width)])
-    kind = RunOptions if own is not None else kinds.get(noun or "") or next(iter(kinds.values()))
+    kind = RunOptions if own is not None else next(iter((meant or kinds).values()))
     field, flag = own or _fields(kind)[name], name.replace("_", "-")
+    a_word = any(name == _written(action) for action in page.arguments())
+    alone = page.command == "run" and own is None and a_word
     facts = {
         "type": _type(typing.get_type_hints(kind)[name]) + (f"; {RANGES[name]}" if name in RANGES else ""),
-        "in papers": PAPERS.get(name, ""),
-        "elsewhere": ", ".join(next((said for ours, said in words.ELSEWHERE.items() if name in ours), "").split()),
+        "in papers": "" if theirs else PAPERS.get(name, ""),
+        "elsewhere": "" if theirs else _elsewhere(name),
         "methods": _methods(list(kinds)),
         "phases": _used_by(noun, name, env) if noun and page.command == "run" else "",
-        "one phase": "" if own is not None or page.command != "run" else f"--PHASE.{flag}, such as --finetune.{flag}",
-        "in a sweep": _swept(name, field),
+        "given": _given(page, name, noun, env),
+        "one phase": f"--PHASE.{flag}, such as --finetune.{flag}" if alone else "",
+        "in a sweep": _swept(name, field) if a_word else "",
         "at a resume": "it may change" if name in FREE else "it must be the same; another value is refused",
     }
     lines = [f"--{flag}", *_wrapped(meaning(field), width), ""]
     for heading, fact in facts.items():
         if fact:
             lines += textwrap.wrap(f"{heading:13} {fact}", width, initial_indent="  ", subsequent_indent=" " * 16)
-    return "\n".join([*lines, "", *_defaults(page.command, name, noun, env, width)])
+    return "\n".join([*lines, "", *_defaults(page.command, name, noun, env, width, mine)])
+
+
+def _kinds(page: Page, noun: str | None, env: str | None) -> dict[str, type]:
+    """The classes of options, by their names, of the recipe or algorithm that is named; none where none is."""
+    if noun is None:
+        return {}
+    if page.command == "run":
+        phases = _resolved(noun, env, spec_of(env).domain).phases
+        return {name_of(phase.config): type(phase.config) for phase in phases[::-1]}
+    kind = ALGORITHMS[noun] if noun in ALGORITHMS else page.own and page.own.kinds[0]
+    return {noun: kind} if kind else {}
+
+
+def _has(kind: type, option: str) -> bool:
+    return option in _fields(kind) and reads(kind, option)
+
+
+def _elsewhere(name: str) -> str:
+    """What other libraries call an option."""
+    return ", ".join(next((said for ours, said in words.ELSEWHERE.items() if name in ours), "").split())
+
+
+def _given(page: Page, option: str, recipe: str | None, env: str | None) -> str:
+    """That a recipe of one's own writes an option itself, where it does."""
+    if page.command != "run" or recipe is None:
+        return ""
+    found = _resolved(recipe, env, spec_of(env).domain)
+    fixed = option in found.algorithm and not found.takes(option)
+    return f"by the recipe itself: --{option.replace('_', '-')} is refused" if fixed else ""
 
 
 def _written(action: Any) -> str:
@@ -88,9 +125,10 @@ def _written(action: Any) -> str:
     return words.canonical(action.option_strings[-1]) if action.option_strings else ""
 
 
-def _ours(page: Page, name: str) -> str:
+def _ours(page: Page, name: str, mine: dict[str, type]) -> str:
     """Our option for a word, which may be another library's; raises `UserError` with the nearest ones."""
     known = [_written(action) for action in page.arguments() if action.option_strings]
+    known += [option for kind in mine.values() for option in _fields(kind) if option not in known]
     if name in known:
         return name
     meant = [option for option in words.MEANINGS.get(name, ()) if option in known]
@@ -136,11 +174,14 @@ def _swept(name: str, field: Any) -> str:
     return "side by side, in one compilation" if number or name == sweep.WARMUP else "one run after another"
 
 
-def _defaults(command: str, option: str, noun: str | None, env: str | None, width: int) -> list[str]:
+def _defaults(
+    command: str, option: str, noun: str | None, env: str | None, width: int, mine: dict[str, type]
+) -> list[str]:
     """The default of every recipe (or method) and preset, those with the same ones together."""
     domains = [spec_of(env).domain] if env else list(presets.DOMAINS)
     every = list(RECIPES if command == "run" else ALGORITHMS)
-    default = _of_recipe if command == "run" else _of_method
+    kinds = {**ALGORITHMS, **mine}
+    default = _of_recipe if command == "run" else functools.partial(_of_method, kinds)
     found: dict[tuple[tuple[str, str], ...], list[str]] = {}
     for each in [noun] if noun else every:
         values: dict[str, list[str]] = {}
@@ -177,13 +218,13 @@ def _of_recipe(option: str, recipe: str, env: str | None, domain: str) -> str | 
     return by_phase(of_phases(found, option)) if option in found.algorithm else None
 
 
-def _of_method(option: str, method: str, env: str | None, domain: str) -> str | None:
+def _of_method(kinds: dict[str, type], option: str, method: str, env: str | None, domain: str) -> str | None:
     """The default of a method that is run alone; None where it has no use for the option."""
     preset = presets.find(domain)
     if option in _fields(RunOptions):
         implied = {"warmup": presets.warmup(preset)} | {each: getattr(preset, each) for each in REWARDS}
         return shown(implied.get(option, getattr(presets.resolve(RunOptions(), preset), option)))
-    config = presets.configure(ALGORITHMS[method], method, preset, {}, {})
+    config = presets.configure(kinds[method], method, preset, {}, {})
     return shown(getattr(config, option)) if option in _fields(config) and reads(type(config), option) else None
 
 
@@ -194,6 +235,7 @@ def _used_by(recipe: str, option: str, env: str | None) -> str:
     return ", ".join(f"{phase.name} ({name_of(phase.config)})" for phase in found.phases if phase.name in own)
 
 
+@functools.cache
 def _resolved(recipe: str, env: str | None, domain: str) -> resolved.Resolved:
     spec = spec_of(env) if env else Spec(domain, 4, 2, horizon=100, domain=domain)
     return resolved.resolve(recipe, names.find(recipe), spec)

@@ -8,27 +8,19 @@ import copy
 import dataclasses
 import shutil
 import textwrap
-import typing
 from argparse import Action
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
-from fastrl import presets
-from fastrl.cli import subjects
+from fastrl.cli import defaults, subjects
+from fastrl.cli.defaults import Shown, by_phase, joined
 from fastrl.cli.options import Parser, shown
-from fastrl.config import ActorCritic, RunOptions, meaning, reads
-from fastrl.methods import ALGORITHMS, name_of
-from fastrl.recipes.table import RECIPES
-
-if typing.TYPE_CHECKING:
-    from fastrl.types import Spec
+from fastrl.config import RunOptions, meaning, reads
+from fastrl.methods import ALGORITHMS
 
 RUN_FIELDS = {field.name: field for field in dataclasses.fields(RunOptions)}
 FIELDS = {name: {field.name for field in dataclasses.fields(kind)} for name, kind in ALGORITHMS.items()}
-PLACE = "hopper"  # the environment whose defaults are shown where none is named
 FEW = 4  # most methods that a line names
-
-
 _RECIPES = (
     *("initialise", "reset_optimizers", "online", "pretrainer", "pretrain_steps"),
     *("reevaluate", "align", "reevaluate_steps", "align_steps", "distil_steps"),
@@ -60,13 +52,20 @@ def width() -> int:
     return min(shutil.get_terminal_size().columns, 120) - 2
 
 
-@dataclasses.dataclass(frozen=True)
-class Shown:
-    """The options of one recipe or method, with its own defaults."""
+def titled(title: str) -> str:
+    """Each line of a title, no wider than a page."""
+    return "\n".join(textwrap.fill(line, width(), subsequent_indent=" " * 4) for line in title.splitlines())
 
-    title: str
-    defaults: dict[str, dict[str, Any]]  # by option, by phase; "" where it belongs to none
-    kinds: list[type]  # classes of options, that of the last phase first
+
+class Help(argparse.Action):
+    """`--help`: the short page, of a recipe of one's own where the words before it name one."""
+
+    def __call__(self, parser: Any, found: argparse.Namespace, values: Any, option_string: str | None = None) -> None:
+        """Prints the page and ends the command."""
+        if ":" in (getattr(found, "recipe", None) or ""):
+            parser.own = defaults.of_recipe(found.recipe, found.env)
+        parser.print_help()
+        parser.exit()
 
 
 class Page(Parser):
@@ -75,11 +74,11 @@ class Page(Parser):
     listing = "--help-all"
 
     def __init__(self, command: str, meaning: str, noun: str, examples: Sequence[str]):
-        super().__init__(prog=f"fastrl {command}", description=meaning)
+        super().__init__(prog=f"fastrl {command}", description=meaning, add_help=False)
         self.command, self.noun, self.examples = command, noun, examples
-        self.own: type | None = None  # options of the algorithm of one's own that the words name
+        self.own: Shown | None = None  # the options of an algorithm or a recipe of one's own that the words name
         self.usage = f"fastrl {command} {noun} --env NAME [--dataset DATA] [OPTIONS]"
-        next(action for action in self._actions if action.dest == "help").help = "this page (default: not)"
+        self.add_argument("-h", "--help", action=Help, nargs=0, help="this page (default: not)")
         self.add_argument("--help-all", action="store_true", help="every option, by subject (default: not)")
         for flag, metavar, meaning in (
             ("--explain", "OPTION", "what an option does, its defaults, and the phases that use it (default: none)"),
@@ -107,7 +106,9 @@ class Page(Parser):
     def format_help(self) -> str:
         """The short page."""
         named = {heading: self._actions_of(names) for heading, names in subjects.COMMON.items()}
-        sections = {heading: [self._with_defaults(action, None) for action in own] for heading, own in named.items()}
+        sections = {
+            heading: [self._with_defaults(action, self.own) for action in own] for heading, own in named.items()
+        }
         first, *rest = sections
         sections = {first: [*self._actions_of(("recipe", "algorithm")), *sections[first]]} | {
             heading: sections[heading] for heading in rest
@@ -119,7 +120,8 @@ class Page(Parser):
         )
         more = [f"  {words:30} {meaning}, with its defaults" for words, meaning in rows]
         examples = [f"  {line}" for line in self.examples]
-        return self._page(str(self.description), sections, "\n".join(["examples:", *examples, "", "more:", *more]))
+        intro = str(self.description) if self.own is None else titled(self.own.title)
+        return self._page(intro, sections, "\n".join(["examples:", *examples, "", "more:", *more]))
 
     def full(self, found: Shown | None) -> str:
         """Every option by subject; with `found`, those that it has, with its defaults."""
@@ -141,8 +143,7 @@ class Page(Parser):
             sections[heading].sort(key=lambda a: names.index(a.dest) if a.dest in names else len(names))
         last = sections.popitem()
         sections |= {f"of {name}": actions for name, actions in methods.items()} | dict([last])
-        intro = str(self.description) if found is None else found.title
-        intro = "\n".join(textwrap.fill(line, width(), subsequent_indent=" " * 4) for line in intro.splitlines())
+        intro = str(self.description) if found is None else titled(found.title)
         intro += "\n\n" + textwrap.fill((PHASES if self.command == "run" else "") + SWITCHES, width())
         return self._page(intro, sections, f"{self.prog} --help shows what people set; --explain OPTION, one in full.")
 
@@ -164,9 +165,9 @@ class Page(Parser):
         return [action for action in actions if action.dest not in UNUSED[self.command] and self._has(action.dest)]
 
     def _has(self, option: str) -> bool:
-        """Whether an algorithm of one's own, if there is one, has an option that some algorithm of ours has."""
-        ours = option not in RUN_FIELDS and any(option in fields for fields in FIELDS.values())
-        return self.own is None or not ours or reads(self.own, option)
+        """Whether an algorithm or a recipe of one's own, if there is one, takes an option that others of ours have."""
+        ours = option in RUN_FIELDS or any(option in fields for fields in FIELDS.values())
+        return self.own is None or not ours or option in self.own.defaults
 
     def _actions_of(self, names: Sequence[str]) -> list[Action]:
         return sorted((each for each in self.arguments() if each.dest in names), key=lambda a: names.index(a.dest))
@@ -183,10 +184,10 @@ class Page(Parser):
                 action.help = f"{meaning(RUN_FIELDS[option])} (default: {by_phase(values)})".replace("%", "%%")
             return action
         owners = {name: kind for name, kind in ALGORITHMS.items() if _has(name, option, found)}
-        if not owners:
-            return action
         kinds = [*(found.kinds if found is not None else ()), *owners.values()]
         fields = [field for kind in kinds for field in dataclasses.fields(kind) if field.name == option]  # type: ignore[arg-type]
+        if not fields:
+            return action
         if found is not None:
             default = by_phase(found.defaults[option])
         else:
@@ -216,68 +217,3 @@ SWITCHES = "A switch that is on, such as --layer-norm, can be turned off by --no
 def _has(name: str, option: str, found: Shown | None) -> bool:
     kind = ALGORITHMS[name]
     return option in FIELDS[name] and reads(kind, option) and (found is None or kind in found.kinds)
-
-
-def joined(words: Sequence[str], last: str) -> str:
-    """`1, 4 or 10`."""
-    return f"{', '.join(words[:-1])} {last} {words[-1]}" if len(words) > 1 else "".join(words)
-
-
-def by_phase(values: Mapping[str, Any]) -> str:
-    """`4`, or where phases differ `pretrain 1, warmup and finetune 4`."""
-    groups: dict[str, list[str]] = {}
-    for phase, value in values.items():
-        groups.setdefault(shown(value), []).append(phase)
-    if len(groups) == 1:
-        return next(iter(groups))
-    return ", ".join(f"{joined(phases, 'and')} {value}" for value, phases in groups.items())
-
-
-def spec_of(env: str | None) -> "Spec":
-    """Sizes and domain of an environment, without making one of ours."""
-    from fastrl.envs import registry
-    from fastrl.types import Spec
-
-    row = registry.row(env or PLACE)
-    return Spec(env or PLACE, row.obs_size, row.action_size, row.horizon, row.domain, row.backend)
-
-
-def of_recipe(name: str, env: str | None) -> Shown:
-    """The options of a recipe's phases on an environment."""
-    from fastrl.planning import resolved
-    from fastrl.recipes import names
-
-    found = resolved.resolve(name, names.find(name), spec_of(env))
-    row = RECIPES.get(name)
-    about = f": {row.meaning} ({row.paper})" if row else ""
-    lines = [f"{name}{about}.", f"Defaults are those on {env or PLACE}{_other(env)}. Its phases:"]
-    for phase in found.phases:
-        unit = "environment steps" if phase.online else "gradient steps"
-        lines.append(f"  {phase.name:11} {phase.steps:>9,} {unit}, {name_of(phase.config)}")
-    algorithm = {option: of_phases(found, option) for option in found.algorithm}
-    run = {option: {"": setting.value} for option, setting in found.run.items()}
-    return Shown("\n".join(lines), run | algorithm, [type(phase.config) for phase in found.phases[::-1]])
-
-
-def of_phases(found: Any, option: str) -> dict[str, Any]:
-    """The value of an algorithm's option (`fastrl.planning.resolved`) in each phase that learns, or in all."""
-    own = {phase: setting.value for phase, setting in found.algorithm[option].items()}
-    learning = {phase.name for phase in found.phases if phase.updates}
-    return {phase: value for phase, value in own.items() if phase in learning} or own
-
-
-def of_algorithm(command: str, name: str, kind: type[ActorCritic], env: str | None) -> Shown:
-    """The options of one algorithm."""
-    domain = presets.find(spec_of(env).domain) if env else presets.find("default")
-    config: Any = presets.configure(kind, name, domain, {}, {})
-    own = {field.name: {"": getattr(config, field.name)} for field in dataclasses.fields(kind)}
-    resolved: Any = presets.resolve(RunOptions(), domain)
-    rewards = {"reward_scale": {"": domain.reward_scale}, "reward_bias": {"": domain.reward_bias}}
-    run = {option: {"": getattr(resolved, option)} for option in RUN_FIELDS} | rewards
-    summary = (kind.__doc__ or "").splitlines()[0]
-    title = f"{command} {name}: {summary}\nDefaults are {f'those on {env}' if env else 'the common ones'}{_other(env)}."
-    return Shown(title, run | {option: it for option, it in own.items() if reads(kind, option)}, [kind])
-
-
-def _other(env: str | None) -> str:
-    return "" if env else "; --env NAME shows those of another"

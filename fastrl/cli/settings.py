@@ -25,22 +25,27 @@ ASIDE = ("help", "help_all", "explain", "config", "print_config", "dry_run", "re
 """Words of a command that say nothing of what the run is."""
 
 
+def hints_of(page: Page) -> dict[str, Any]:
+    """The types of all options, those of an algorithm of one's own included."""
+    return HINTS | (typing.get_type_hints(page.own.kinds[0]) if page.own is not None else {})
+
+
 def text(page: Page, found: Namespace, flat: Mapping[str, Any], swept: Iterable[str]) -> str:
     """The JSON of a run: `found` is what the words say, `flat` its settings (`fastrl.planning.resolved`)."""
     task: dict[str, Any] = {"command": page.command}
     for action in page.arguments():
         value = getattr(found, action.dest, None)
         said = value in (None, False, []) or value == PLAIN.get(action.dest)
-        if action.dest not in (*ASIDE, *HINTS) and not said:
+        if action.dest not in (*ASIDE, *hints_of(page)) and not said:
             task[{"start": "from"}.get(action.dest, action.dest)] = value
     if vars(found).get("named"):
         task["algorithm"] = found.named
     lines = [f" {json.dumps(key)}: {json.dumps(value)}," for key, value in task.items()]
-    left_out = {*swept, *(option for option in HINTS if option not in {action.dest for action in page.arguments()})}
+    words = {action.dest for action in page.arguments()} - set(swept)
     options = [
         f"  {json.dumps(name)}: {json.dumps({'value': setting.value, 'from': setting.origin}, default=str)}"
         for name, setting in flat.items()
-        if name.rpartition(".")[2] not in left_out
+        if name.rpartition(".")[2] in words
     ]
     return "\n".join(["{", *lines, ' "options": {', ",\n".join(options), " }", "}"])
 
@@ -56,7 +61,8 @@ def read(path: str, page: Page) -> tuple[dict[str, Any], dict[str, Any]]:
     options, command = content.pop("options", {}), content.pop("command", page.command)
     if command != page.command:
         raise UserError(f"--config {path} is of fastrl {command}; write fastrl {command} --config {path}")
-    known: dict[str, Any] = {action.dest: action for action in page.arguments() if action.dest not in (*ASIDE, *HINTS)}
+    hints = hints_of(page)
+    known: dict[str, Any] = {action.dest: action for action in page.arguments() if action.dest not in (*ASIDE, *hints)}
     known["from"] = known.pop("start", None)
     for key, value in content.items():
         if known.get(key) is None:
@@ -67,18 +73,20 @@ def read(path: str, page: Page) -> tuple[dict[str, Any], dict[str, Any]]:
             words = {list: "a list of words", bool: "true or false", str: "a word"}[kind]
             raise UserError(f"--config {path}: {key} is {value!r}, it must be {words}")
     task = {"start" if key == "from" else key: value for key, value in content.items()}
-    return task, {name: _value(path, name, entry) for name, entry in options.items()}
+    if ":" in (named := task.get("algorithm", "")) and page.own is None:
+        raise UserError(f"name {named} on the command line too: its options are read from it")
+    return task, {name: _value(path, name, entry, hints) for name, entry in options.items()}
 
 
-def _value(path: str, name: str, entry: Any) -> Any:
+def _value(path: str, name: str, entry: Any, hints: Mapping[str, Any]) -> Any:
     """An option's value, of the option's own type."""
     option = name.rpartition(".")[2]
-    if option not in HINTS:
-        raise unknown_option(name, sorted(HINTS), f"--config {path}")
+    if option not in hints:
+        raise unknown_option(name, sorted(hints), f"--config {path}")
     value = entry.get("value") if isinstance(entry, dict) else entry
     word = ",".join(map(str, value)) if isinstance(value, list) else "none" if value is None else str(value)
     try:
-        return parse_value(word, HINTS[option])
+        return parse_value(word, hints[option])
     except (ValueError, TypeError) as error:
         raise UserError(f"--config {path}: {name}: {error}") from error
 
@@ -86,7 +94,7 @@ def _value(path: str, name: str, entry: Any) -> Any:
 def applied(page: Page, found: Namespace, again: Any) -> Namespace:
     """What the words and the file of --config say together, the words first; `again` parses the words."""
     task, options = read(found.config, page)
-    line = {name for name in vars(found) if name in HINTS}
+    line = {name for name in vars(found) if name in hints_of(page)}
     run = {name: value for name, value in options.items() if name in RUN_FIELDS and value is not None}
     page.set_defaults(**task, **run)
     found = again()

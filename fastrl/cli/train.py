@@ -1,5 +1,6 @@
 """`fastrl run`, `pretrain` and `finetune`: what their words mean, and the library's function that does it."""
 
+import dataclasses
 import itertools
 import shlex
 import sys
@@ -9,8 +10,7 @@ from typing import Any
 
 from fastrl import presets
 from fastrl.cli import datasets as datasets_cli
-from fastrl.cli import help as help_pages
-from fastrl.cli import options
+from fastrl.cli import defaults, options
 from fastrl.cli.help import Page
 from fastrl.cli.options import Parser, add_options, env_option, given, key_values, resume_option
 from fastrl.config import RunOptions
@@ -97,7 +97,7 @@ def asked(words: Sequence[str]) -> tuple[Any, dict[str, list[Any]], dict[str, An
     if found.recipe is not None and found.recipe not in RECIPES and ":" not in found.recipe:
         raise unknown("recipe", found.recipe, RECIPES, "fastrl recipes lists them")
     if found.help_all:
-        parser.leave(help_pages.of_recipe(found.recipe, found.env) if found.recipe else None)
+        parser.leave(defaults.of_recipe(found.recipe, found.env) if found.recipe else None)
     if found.explain:
         parser.explained(found.explain, found.recipe, found.env)
     if found.recipe is None:
@@ -185,18 +185,19 @@ def _algorithm(parser: Page, words: Sequence[str], default: str | None) -> tuple
     meaning = f"{', '.join(ALGORITHMS)}, or one of yours as MODULE:NAME or FILE.py:NAME"
     parser.add_argument("algorithm", nargs="?", default=default, metavar="ALGORITHM", help=meaning)
     parser.add_argument("--algorithm", dest="named", metavar="NAME", help="the same, as an option (default: none)")
-    kinds = (*_own(words), *KINDS)
-    parser.own = kinds[0] if len(kinds) > len(KINDS) else None
+    kinds = (*(own := _own(words)).values(), *KINDS)
+    for named, kind in own.items():
+        parser.own = defaults.of_algorithm(parser.command, named, kind, None)
     add_options(parser, "run", [RunOptions])
     add_options(parser, "algorithm", kinds)
     found = parser.parse(words)
-    name, command = found.named or found.algorithm, parser.prog.split()[1]
+    name, command = found.named or found.algorithm, parser.command
     if name is not None and name not in ALGORITHMS and ":" not in name:
         raise unknown("algorithm", name, ALGORITHMS)
     if found.help_all:
         said = name in ALGORITHMS and (found.named or found.algorithm != default or name in words)
-        known = ALGORITHMS[name] if said else parser.own
-        parser.leave(help_pages.of_algorithm(command, name, known, found.env) if known else None)
+        known = ALGORITHMS[name] if said else own.get(name)
+        parser.leave(defaults.of_algorithm(command, name, known, found.env) if known else None)
     if found.explain:
         parser.explained(found.explain, name, found.env)
     if name is None:
@@ -208,7 +209,7 @@ def _algorithm(parser: Page, words: Sequence[str], default: str | None) -> tuple
     from fastrl import envs
     from fastrl.planning import checks
 
-    if ":" in name and len(kinds) == len(KINDS):
+    if ":" in name and not own:
         raise UserError(f"name {name} on the command line too: its options are read from it")
     kind = kinds[0] if ":" in name else ALGORITHMS[name]
     checks.has(f"{command} {name}", [kind], given(found, kinds))
@@ -218,17 +219,20 @@ def _algorithm(parser: Page, words: Sequence[str], default: str | None) -> tuple
     return (found, arguments), config
 
 
-def _own(words: Sequence[str]) -> tuple[type, ...]:
-    """The class of options that the words name by MODULE:NAME, if they do."""
+def _own(words: Sequence[str]) -> dict[str, type]:
+    """The class of options that the words name by MODULE:NAME, if they do, by that name."""
     after = [word for flag, word in itertools.pairwise(words) if flag == "--algorithm"]
     named = next((word for word in (*after, *words[:1]) if ":" in word and not word.startswith("-")), None)
     if named is None:
-        return ()
+        return {}
     prepare()
     from fastrl import plugins
     from fastrl.planning import contract
 
-    return (contract.options(plugins.resolve("algorithm", named), named),)
+    kind = contract.options(plugins.resolve("algorithm", named), named)
+    if bare := [field.name for field in dataclasses.fields(kind) if not hasattr(kind, field.name)]:
+        raise UserError(f"algorithm: option {bare[0]} of {named} has no default; write {bare[0]} = fastrl.option(...)")
+    return {named: kind}
 
 
 def pretrain(words: Sequence[str]) -> int:
@@ -254,7 +258,11 @@ def pretrain(words: Sequence[str]) -> int:
 
     asked |= {"seeds": asked.get("seeds", RunOptions().seeds), "key": asked.pop("seed", 0), "steps": steps}
     task = {"env": arguments["env"], "env_options": arguments["env_options"], **asked}
-    if looked(found, [(asking.pretraining(config, data, **task), Path(found.out))], given(found, (RunOptions, *KINDS))):
+    if looked(
+        found,
+        [(asking.pretraining(config, data, **task), Path(found.out))],
+        given(found, (RunOptions, type(config), *KINDS)),
+    ):
         return 0
     api.pretrain(config, data, **arguments, **asked)
     return _finish(found.out)
@@ -277,7 +285,9 @@ def finetune(words: Sequence[str]) -> int:
     asked = given(found, [RunOptions])
     asked |= {"start": found.start, "dataset": datasets_cli.source(found), "key": asked.pop("seed", 0)}
     task = {"env": arguments["env"], "env_options": arguments["env_options"], **asked}
-    if looked(found, [(asking.finetuning(config, **task), Path(found.out))], given(found, (RunOptions, *KINDS))):
+    if looked(
+        found, [(asking.finetuning(config, **task), Path(found.out))], given(found, (RunOptions, type(config), *KINDS))
+    ):
         return 0
     api.finetune(config, **arguments, **asked)
     return _finish(found.out)

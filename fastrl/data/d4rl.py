@@ -18,7 +18,7 @@ from fastrl.data import hdf5, successors, validate
 from fastrl.data.rows import Rows
 from fastrl.data.successors import Successors
 from fastrl.data.validate import Bounds
-from fastrl.types import UserError
+from fastrl.types import Spec, UserError
 
 SUFFIXES = (".hdf5", ".h5")
 RANKS = {"observations": 2, "actions": 2, "rewards": 1, "terminals": 1, "timeouts": 1, "next_observations": 2}
@@ -26,17 +26,28 @@ OPTIONAL = ("timeouts", "next_observations")
 DAMAGED = (OSError, RuntimeError, ValueError, TypeError, KeyError, MemoryError)
 
 
-def read(path: Path, group: str, horizon: int | None, which: Successors, bounds: Bounds | None) -> Rows:
+def read(
+    path: Path, group: str, horizon: int | None, which: Successors, bounds: Bounds | None, spec: Spec | None
+) -> Rows:
     """The rows of a D4RL file, below `group`; `horizon` stands in for `timeouts` where the file has none."""
-    return rows_of(str(path), _arrays(path, group), horizon, which, bounds)
+    return rows_of(str(path), _arrays(path, group), horizon, which, bounds, spec)
 
 
 def rows_of(
-    where: str, arrays: dict[str, np.ndarray], horizon: int | None, which: Successors, bounds: Bounds | None
+    where: str,
+    arrays: dict[str, np.ndarray],
+    horizon: int | None,
+    which: Successors,
+    bounds: Bounds | None,
+    spec: Spec | None,
+    order: tuple[str, ...] = (),
 ) -> Rows:
-    """The same for arrays by their key in a file, which are checked first; `bounds` are those of actions as stored."""
+    """The same for arrays by their key in a file, which are checked first; `bounds` are those of actions as stored.
+
+    Other sizes than those of `spec` are refused; `order` is of the keys of a Dict observation.
+    """
     losses = [validate.loss(key, arrays[key]) for key in ("observations", "actions", "rewards") if key in arrays]
-    arrays = checked(where, arrays, bounds)
+    arrays = checked(where, arrays, bounds, spec, order)
     terminals, notes = arrays["terminals"] == 1, [loss for loss in losses if loss]
     if "timeouts" in arrays:
         timeouts = arrays["timeouts"] == 1
@@ -55,7 +66,9 @@ def rows_of(
     return found._replace(notes=(*notes, *found.notes))
 
 
-def checked(where: str, arrays: dict[str, np.ndarray], bounds: Bounds | None) -> dict[str, np.ndarray]:
+def checked(
+    where: str, arrays: dict[str, np.ndarray], bounds: Bounds | None, spec: Spec | None, order: tuple[str, ...]
+) -> dict[str, np.ndarray]:
     """The arrays as float32, after checks: required keys, finite numbers, flags of 0 and 1. Actions are clipped."""
     for key in RANKS:
         if key not in arrays and key not in OPTIONAL:
@@ -74,6 +87,8 @@ def checked(where: str, arrays: dict[str, np.ndarray], bounds: Bounds | None) ->
             f"{shapes['observations']}; store both alike"
         )
     validate.used(where, arrays)
+    if spec is not None:
+        validate.sizes(where, arrays["observations"].shape[1], arrays["actions"].shape[1], spec, order)
     arrays["actions"] = validate.unit_actions(where, "actions", arrays["actions"], bounds)
     return arrays
 

@@ -126,18 +126,7 @@ def open_source(source: Source, horizon: int | None = None) -> Dataset:
 
 def check(dataset: Dataset, spec: Spec, *, capacity: int | None = None) -> None:
     """Refuses a dataset of another task, or one larger than the replay that shall hold it."""
-    sizes = (
-        ("observations", dataset.obs.shape[1], spec.obs_size),
-        ("actions", dataset.action.shape[1], spec.action_size),
-    )
-    for key, found, want in sizes:
-        if found != want:
-            order = ", ".join(dataset.order) if key == "observations" else ""
-            keys = f", or other keys of its Dict are meant (--dataset-order; now {order})" if order else ""
-            raise UserError(
-                f"{dataset.name}: {key} have size {found} but {spec.name} has {want}; this is a dataset of another task"
-                + keys
-            )
+    validate.sizes(dataset.name, dataset.obs.shape[1], dataset.action.shape[1], spec, dataset.order)
     if capacity is not None and dataset.rows > capacity:
         raise UserError(f"{dataset.name}: has {dataset.rows} rows but the replay holds {capacity}; raise the capacity")
 

@@ -15,12 +15,12 @@ from fastrl.data import d4rl, validate
 from fastrl.data.rows import Rows
 from fastrl.data.successors import Successors
 from fastrl.data.validate import Bounds
-from fastrl.types import UserError
+from fastrl.types import Spec, UserError
 
 KEYS = (*d4rl.RANKS, "masks")
 
 
-def read(path: Path, horizon: int | None, which: Successors, bounds: Bounds | None) -> Rows:
+def read(path: Path, horizon: int | None, which: Successors, bounds: Bounds | None, spec: Spec | None) -> Rows:
     """The rows of an npz file; `horizon` stands in for `timeouts` where the file has neither them nor `masks`."""
     where, arrays = str(path), _arrays(path)
     if "masks" in arrays:
@@ -31,7 +31,7 @@ def read(path: Path, horizon: int | None, which: Successors, bounds: Bounds | No
         last = np.asarray(arrays.get("terminals", 0 * masks))
         arrays["terminals"] = 1 - masks
         arrays["timeouts"] = last * (masks == 1) if last.shape == masks.shape else last  # terminal rows are marked too
-    return d4rl.rows_of(where, arrays, horizon, which, bounds)
+    return d4rl.rows_of(where, arrays, horizon, which, bounds, spec)
 
 
 def _arrays(path: Path) -> dict[str, np.ndarray]:

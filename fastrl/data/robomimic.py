@@ -13,7 +13,7 @@ import numpy as np
 from fastrl.data import d4rl, flatten, hdf5
 from fastrl.data.rows import Rows
 from fastrl.data.successors import Successors
-from fastrl.types import UserError
+from fastrl.types import Spec, UserError
 
 ROOT, DEMO = "data", "demo_"
 
@@ -27,7 +27,7 @@ def recognised(path: Path) -> bool:
         return False
 
 
-def read(path: Path, order: tuple[str, ...], which: Successors, bounds: Any) -> Rows:
+def read(path: Path, order: tuple[str, ...], which: Successors, bounds: Any, spec: Spec | None) -> Rows:
     """All demonstrations, by their number."""
     name, parts = "", []
     try:
@@ -39,7 +39,7 @@ def read(path: Path, order: tuple[str, ...], which: Successors, bounds: Any) -> 
         raise UserError(f"{path}: {name or 'the file'} is cut short or damaged; download it again") from error
     keys = set.intersection(*(set(part) for part in parts))
     arrays = {key: np.concatenate([part[key] for part in parts]) for key in parts[0] if key in keys}
-    return d4rl.rows_of(str(path), arrays, None, which, bounds)._replace(order=order)
+    return d4rl.rows_of(str(path), arrays, None, which, bounds, spec, order)._replace(order=order)
 
 
 def _demos(file: h5py.File) -> list[str]:

@@ -15,7 +15,7 @@ from fastrl.data import cache, d4rl, links, minari_files, npz, robomimic, rows
 from fastrl.data.rows import SUPPORTED, Rows
 from fastrl.data.successors import Successors
 from fastrl.data.validate import Bounds
-from fastrl.types import UserError
+from fastrl.types import Spec, UserError
 
 Format = Literal["d4rl", "minari", "npz", "robomimic"]
 WORTH = 8 << 20  # bytes of a source from which a converted copy saves tenths of a second
@@ -34,6 +34,7 @@ class Source:
     order: tuple[str, ...] = ()  # of the keys of a Dict observation; none is the family's (fastrl.data.flatten)
     next_observations: Successors = "row"  # the row after it, or what the file says (fastrl.data.successors)
     actions: Literal["unit", "environment"] | Bounds = "unit"  # in [-1, 1]; or in the environment's bounds, or these
+    spec: Spec | None = None  # refuse other sizes than this environment's
     root: str | Path | None = None  # folder of Minari ids; none is Minari's own
     download: bool = False  # of a Minari id that is not there
     cache: str | Path | None = None  # folder of converted copies; none keeps none
@@ -115,12 +116,12 @@ class Source:
                 )
             return minari_files.read(path, self.order), sha256
         if kind == "robomimic":
-            return robomimic.read(path, self.order, self.next_observations, bounds), sha256
+            return robomimic.read(path, self.order, self.next_observations, bounds, self.spec), sha256
         if self.order:
             raise UserError(f"{path}: observations are one array, not a Dict; leave --dataset-order out")
         if kind == "npz":
-            return npz.read(path, horizon, self.next_observations, bounds), sha256
-        return d4rl.read(path, self.group, horizon, self.next_observations, bounds), sha256
+            return npz.read(path, horizon, self.next_observations, bounds, self.spec), sha256
+        return d4rl.read(path, self.group, horizon, self.next_observations, bounds, self.spec), sha256
 
 
 def _own(folder: Path) -> Path:

@@ -6,7 +6,7 @@
 import numpy as np
 
 from fastrl.envs import spaces
-from fastrl.types import UserError
+from fastrl.types import Spec, UserError
 
 Bounds = tuple[float | tuple[float, ...], float | tuple[float, ...]]
 """Least and most of actions as they are stored, one number or one a component."""
@@ -89,6 +89,17 @@ def used(where: str, arrays: dict[str, np.ndarray]) -> None:
             f"{where}: every array is zero from row {first} to the end ({len(written) - first} rows); that part of "
             f"a buffer was never written: store the first {first} rows only"
         )
+
+
+def sizes(where: str, obs: int, action: int, spec: Spec, order: tuple[str, ...] = ()) -> None:
+    """Refuses observations or actions of other sizes than an environment's; `order` is of a Dict's keys."""
+    for key, found, want in (("observations", obs, spec.obs_size), ("actions", action, spec.action_size)):
+        if found != want:
+            named = key == "observations" and order
+            keys = f", or other keys of its Dict are meant (--dataset-order; now {', '.join(order)})" if named else ""
+            raise UserError(
+                f"{where}: {key} have size {found} but {spec.name} has {want}; this is a dataset of another task{keys}"
+            )
 
 
 def unit_actions(where: str, key: str, array: np.ndarray, bounds: Bounds | None = None) -> np.ndarray:

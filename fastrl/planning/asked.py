@@ -1,25 +1,30 @@
 """From the arguments of the library's functions to a request: the same for a run, a dry run and a listing."""
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from fastrl import presets
 from fastrl.agent import Agent
-from fastrl.config import Options
+from fastrl.config import Options, RunOptions
 from fastrl.data.datasets import Dataset
 from fastrl.data.sources import Source
 from fastrl.engine.phase import Phase
-from fastrl.methods import name_of
+from fastrl.methods import ALGORITHMS, name_of
 from fastrl.planning import plan as plans
 from fastrl.planning import request as requests
 from fastrl.planning import sweep as sweeps
 from fastrl.planning.builder import Builder
 from fastrl.planning.request import Request
 from fastrl.recipes import names, ocr_cft
-from fastrl.types import Environment
+from fastrl.types import Environment, UserError
 
 Recipe = str | Callable[[Builder], list[Phase]]
+
+KINDS: tuple[type, ...] = (RunOptions, *ALGORITHMS.values())
+OURS = {field.name for kind in KINDS for field in dataclasses.fields(kind)}
+"""Names of our options; a sweep may have a number of an algorithm of one's own beside them."""
 
 
 def recipe(recipe: Recipe, *, options: Mapping[str, Any], **arguments: Any) -> Request:
@@ -35,16 +40,39 @@ def _named(recipe: Recipe) -> tuple[str, Callable[[Builder], list[Phase]]]:
 
 
 def divided(recipe: Recipe, grid: sweeps.Grid, arguments: Mapping[str, Any]) -> tuple[sweeps.Grid, list[Any]]:
-    """(the part of a grid whose points are rows of one run, the points of the rest, each a run of its own)."""
+    """(the part of a grid whose points are rows of one run, the points of the rest, each a run of its own).
+
+    What a recipe refuses at any of these points is refused here, before the first of them runs.
+    """
     sweeps.check(grid)
-    first = {name: values[0] for name, values in grid.items()}
-    options = {key: value for key, value in arguments.items() if key not in requests.PARAMETERS and key != "command"}
-    run_options, overrides = requests.split_options({**options, **first})
+    aside = (*requests.PARAMETERS, "command", "domain")
+    options = {key: value for key, value in arguments.items() if key not in aside}
     name, function = _named(recipe)
-    more = arguments.get("env_options") or {}
-    probe = plans.phases_of(Request(name, function, arguments["env"], None, None, more, run_options, overrides))
-    inside = {name: values for name, values in grid.items() if sweeps.in_one_run(name, probe)}
-    return inside, sweeps.rows({name: values for name, values in grid.items() if name not in inside})
+    env = requests.environment(arguments["env"], arguments.get("env_options") or {})
+
+    def phases(point: Mapping[str, Any]) -> list[Phase]:
+        run_options, overrides = requests.split_options({**options, **point})
+        domain = arguments.get("domain")
+        request = Request(name, function, env, options=run_options, overrides=overrides, domain=domain)
+        found = plans.phases_of(request)
+        for phase in found:
+            plans.check_algorithm(phase.config)
+        return found
+
+    first = {option: values[0] for option, values in grid.items() if "." in option or option in OURS}
+    probe = phases(first)
+    inside = {option: values for option, values in grid.items() if sweeps.in_one_run(option, probe)}
+    for option in grid.keys() - inside.keys() - first.keys():
+        if any(hasattr(phase.config, option) for phase in probe):
+            raise UserError(
+                f"--sweep {option}: an algorithm of one's own can be swept over numbers alone that decide no shape "
+                "(floats, not static); run the recipe once for each value"
+            )
+    points = sweeps.rows({option: values for option, values in grid.items() if option not in inside})
+    numbers = [{option: value} for option, values in inside.items() if option in first for value in values[1:]]
+    for point in [*points[1:], *numbers]:
+        phases({**first, **point})
+    return inside, points
 
 
 def place(out: str | Path, point: Mapping[str, Any]) -> Path:

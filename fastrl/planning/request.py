@@ -86,8 +86,9 @@ def load(dataset: str | Path | Source | Dataset | None, spec: Spec | None) -> Da
         return dataset
     if not isinstance(dataset, Dataset):
         source = dataset if isinstance(dataset, Source) else Source(dataset)
-        if source.actions == "environment" and spec is not None:
-            source = dataclasses.replace(source, actions=(spec.action_low, spec.action_high))
+        if spec is not None:
+            actions = (spec.action_low, spec.action_high) if source.actions == "environment" else source.actions
+            source = dataclasses.replace(source, spec=spec, actions=actions)
         dataset = datasets.open_source(source, spec.horizon if spec else None)
     if spec is None:
         return dataset

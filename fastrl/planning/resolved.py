@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from fastrl import presets
-from fastrl.config import RunOptions, reads
+from fastrl.config import ActorCritic, RunOptions, reads
 from fastrl.engine.phase import Phase
 from fastrl.engine.plan import WARMUP, Plan
 from fastrl.methods import name_of
@@ -37,6 +37,11 @@ class Resolved:
     phases: list[Phase]
     run: dict[str, Setting]
     algorithm: dict[str, dict[str, Setting]]  # by option, by phase
+    settable: list[type]  # classes of the phases' options that are the user's to set, the last phase's first
+
+    def takes(self, option: str) -> bool:
+        """Whether the recipe takes an option, or writes it itself."""
+        return option in self.run or any(reads(kind, option) for kind in self.settable)
 
     def flat(self) -> dict[str, Setting]:
         """All options in one dictionary; one whose value differs between phases is there as `phase.option`."""
@@ -48,6 +53,18 @@ class Resolved:
             else:
                 found |= {f"{phase}.{option}": setting for phase, setting in by_phase.items()}
         return found
+
+
+@dataclasses.dataclass(frozen=True)
+class _Noting(Builder):
+    """Notes the classes of options that a recipe has made for it; the others, the recipe makes with its own values."""
+
+    made: list[type] = dataclasses.field(default_factory=list)
+
+    def config(self, name: str, **recipe: Any) -> ActorCritic:
+        config = super().config(name, **recipe)
+        self.made.append(type(config))
+        return config
 
 
 def resolve(
@@ -69,7 +86,7 @@ def resolve(
     domain, options, overrides, given = presets.find(spec.domain), options or RunOptions(), overrides or {}, given or {}
     own = names.run_defaults(name, spec.domain)
     filled = presets.resolve(options, domain, own)
-    builder = Builder(spec, domain, filled, overrides, dataset)
+    builder = _Noting(spec, domain, filled, overrides, dataset)
     phases = contract.recipe(recipe, builder, name)
     phases = [phase for phase in phases if not (started and phase.name == PRETRAIN)]
     phases = phases if plan is None else list(plan.phases)
@@ -88,7 +105,8 @@ def resolve(
             if reads(type(phase.config), field.name):
                 setting = Setting(getattr(phase.config, field.name), _origin(field, phase, builder, name, given))
                 found.setdefault(field.name, {})[phase.name] = setting
-    return Resolved(phases, run, found)
+    kinds = [type(phase.config) for phase in phases[::-1]]
+    return Resolved(phases, run, found, [kind for kind in kinds if kind in builder.made])
 
 
 def of_request(request: Request, given: Mapping[str, str]) -> Resolved:

@@ -211,7 +211,7 @@ class Checkpoints:
                 if self._writes:
                     manifest.verify(folder, content["files"])
             tree = template(content["meta"]) if template else digests.abstract(content["leaves"])
-            _check_structure(f"{self.folder}: checkpoint {step}", tree, content["leaves"], self.rows)
+            _check_structure(f"{self.folder}: checkpoint {step}", tree, content, self.rows)
             target = {path: _target(leaf) for path, leaf in _stored(tree).items()}
             with ocp.StandardCheckpointer(multiprocessing_options=self._processes) as checkpointer:
                 flat = checkpointer.restore(folder / _ITEM, target, strict=self.rows is None)
@@ -278,8 +278,9 @@ def _rebuild(tree: Any, flat: dict[str, Any]) -> Any:
     return jax.tree.unflatten(jax.tree.structure(tree), restored)
 
 
-def _check_structure(where: str, tree: Any, saved: dict[str, dict[str, Any]], rows: int | None) -> None:
+def _check_structure(where: str, tree: Any, content: dict[str, Any], rows: int | None) -> None:
     """Refuses a template that is not the saved tree: Orbax would cast dtypes silently."""
+    saved, made = content["leaves"], manifest.other_version(content)
     expected = {path: digests.describe(leaf, rows) for path, leaf in digests.leaves(tree).items()}
     for path in sorted(expected.keys() | saved.keys()):
         here, there = expected.get(path), saved.get(path)
@@ -287,7 +288,7 @@ def _check_structure(where: str, tree: Any, saved: dict[str, dict[str, Any]], ro
         if here != there:
             raise UserError(
                 f"{where} holds {path} as {_words(there)} but these options need {_words(here)}; resume"
-                " with the options it was made with"
+                f" with the options {'and the version ' if made else ''}it was made with{made and f' ({made})'}"
             )
 
 

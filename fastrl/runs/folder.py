@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-from fastrl import __version__
 from fastrl.runs import lock, manifest
 from fastrl.types import UserError
 
@@ -100,6 +99,6 @@ def _same(folder: Path, identity: dict[str, Any]) -> None:
     differing = [key for key in {**old, **new} if old.get(key) != new.get(key)]
     if differing:
         shown = ", ".join(f"{key}: {old.get(key)} there, {new.get(key)} now" for key in differing[:3])
-        made = config.get("versions", {}).get("fastrl", __version__)
-        by = "" if made == __version__ else f"it was made by fastrl {made} and this is {__version__}: "
-        raise UserError(f"--resume {folder}: {by}other options ({shown}); use the same options or another --out")
+        made = manifest.other_version(config)
+        by, same = (f"{made}: ", "options and version,") if made else ("", "options")
+        raise UserError(f"--resume {folder}: {by}other options ({shown}); use the same {same} or another --out")

@@ -12,7 +12,7 @@ from typing import Any
 
 import jax
 
-from fastrl import errors
+from fastrl import __version__, errors
 from fastrl.runs import digests
 from fastrl.runs.digests import Damaged as Damaged
 from fastrl.types import UserError
@@ -133,6 +133,12 @@ def provenance() -> dict[str, Any]:
         "device": devices[0].device_kind,
         "device_count": len(devices),
     }
+
+
+def other_version(content: dict[str, Any]) -> str:
+    """That another version of fastrl wrote a file with this `provenance`, in words; empty where it was this one."""
+    made = content.get("versions", {}).get("fastrl", __version__)
+    return "" if made == __version__ else f"it was made by fastrl {made} and this is {__version__}"
 
 
 def _revision(root: Path) -> str | None:

@@ -6,11 +6,11 @@ import sys
 
 import pytest
 
+from fastrl.cli import defaults, subjects
 from fastrl.cli import help as help_pages
 from fastrl.cli import main as cli
-from fastrl.cli import subjects
 from fastrl.config import RunOptions, reads
-from fastrl.methods import ALGORITHMS, CalQL
+from fastrl.methods import ALGORITHMS, SAC, CalQL
 from fastrl.planning import checks
 from fastrl.recipes import names
 from fastrl.recipes.table import RECIPES
@@ -100,9 +100,9 @@ def test_a_recipe_shows_what_its_phases_have_with_its_own_defaults(capsys):
 
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_what_a_recipe_shows_is_what_it_takes(recipe):
-    shown = help_pages.of_recipe(recipe, None)
-    spec = help_pages.spec_of(None)
-    phases = help_pages.of_recipe(recipe, "hopper").kinds
+    shown = defaults.of_recipe(recipe, None)
+    spec = defaults.spec_of(None)
+    phases = defaults.of_recipe(recipe, "hopper").kinds
     assert shown.kinds == phases and spec.domain == "locomotion"
     for option in shown.defaults.keys() - {field.name for field in dataclasses.fields(RunOptions)}:
         checks.has(recipe, shown.kinds, [option])  # raises where none has it
@@ -151,6 +151,65 @@ class Regression(fastrl.Options):
 """
 
 
+RECIPES_OF_ONES_OWN = (
+    OWN
+    + """
+    tau: float = fastrl.option(0.7, "a temperature")
+
+    def build(self, spec):
+        import jax.numpy as jnp
+        act = lambda state, obs, key, explore: jnp.zeros((*obs.shape[:-1], spec.action_size))
+        return fastrl.Algorithm(lambda key: jnp.zeros(1), act, lambda state, batches, key, clock: (state, {}))
+
+def written(builder):
+    return [builder.offline(Regression()), builder.online(Regression(), warmup=100)]
+
+def mixed(builder):
+    return [builder.offline(Regression()), builder.online(builder.config("sac", utd=2), warmup=100)]
+"""
+)
+
+
+@pytest.fixture
+def mine(monkeypatch, tmp_path):
+    """A folder with a file of one's own, mine.py, where the command is called."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.py").write_text(RECIPES_OF_ONES_OWN)
+
+
+ALGORITHMS_OPTIONS = {
+    f"--{field.name}".replace("_", "-") for kind in ALGORITHMS.values() for field in dataclasses.fields(kind)
+}
+
+
+@pytest.mark.parametrize("listing", ["--help", "--help-all"])
+def test_a_recipe_of_ones_own_shows_what_it_takes_and_nothing_else(capsys, mine, listing):
+    text = page(capsys, "run", "mine.py:written", "--env", "pointmaze-umaze", listing)
+    assert not ALGORITHMS_OPTIONS & set(flags(text)) and "--pretrain-steps" in flags(text)
+    assert paragraph(text, "--warmup").endswith("(default: 256)") and "--initialise" not in flags(text)
+    assert "The recipe itself gives mine.py:Regression its options" in " ".join(text.split())
+    assert max(map(len, text.splitlines())) <= 80
+    text = page(capsys, "run", "mine.py:mixed", listing)
+    found = ALGORITHMS_OPTIONS & set(flags(text))
+    sac = {f"--{field.name}".replace("_", "-") for field in dataclasses.fields(SAC) if reads(SAC, field.name)}
+    assert found == sac if listing == "--help-all" else {"--utd", "--actor-lr"} <= found < sac
+    assert paragraph(text, "--utd").endswith("(default: pretrain 1, finetune 2)")
+
+
+def test_what_a_recipe_of_ones_own_does_not_show_it_refuses(capsys, mine):
+    for recipe, option, value in (
+        ("written", "tau", "0.1"),
+        ("written", "actor-lr", "0.1"),
+        ("mixed", "expectile", "1"),
+    ):
+        words = ("run", f"mine.py:{recipe}", "--env", "pointmaze-umaze", "--print-config")
+        assert f"--{option}" not in flags(page(capsys, *words, "--help-all"))
+        assert cli.main([*words, f"--{option}", value]) == 2
+    capsys.readouterr()
+    words = ("run", "mine.py:mixed", "--env", "pointmaze-umaze", "--print-config", "--tau", "0.1")
+    assert cli.main(list(words)) == 0 and '"finetune.tau": {"value": 0.1' in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("command", ["pretrain", "finetune"])
 def test_an_algorithm_of_ones_own_shows_what_it_has_and_nothing_else(capsys, monkeypatch, tmp_path, command):
     monkeypatch.chdir(tmp_path)
@@ -160,7 +219,16 @@ def test_an_algorithm_of_ones_own_shows_what_it_has_and_nothing_else(capsys, mon
     text = page(capsys, *words, "--help-all")
     assert f"{command} mine.py:Regression: Imitates." in text
     assert paragraph(text, "--noise") == "X std of the exploring noise (default: 0.3)"
-    ours = {f"--{field.name}".replace("_", "-") for kind in ALGORITHMS.values() for field in dataclasses.fields(kind)}
     online = {"--utd"} if command == "finetune" else set()
-    assert ours & set(flags(text)) == {"--discount", "--batch-size"} | online
-    assert "--actor-lr" not in flags(page(capsys, *words, "--help"))
+    assert ALGORITHMS_OPTIONS & set(flags(text)) == {"--discount", "--batch-size"} | online
+    text = page(capsys, *words, "--help")
+    assert "--actor-lr" not in flags(text) and paragraph(text, "--batch-size").endswith("(default: 256)")
+
+
+def test_an_option_of_ones_own_needs_a_default(capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("fastrl.cli.train.prepare", lambda *given: None)
+    bare = OWN.replace("frozen=True", "frozen=True, kw_only=True").replace(' = fastrl.option(0.3, "std of the', "  # ")
+    (tmp_path / "mine.py").write_text(bare)
+    assert cli.main(["pretrain", "mine.py:Regression", "--help"]) == 2
+    assert "option noise of mine.py:Regression has no default" in capsys.readouterr().err

@@ -105,6 +105,38 @@ def test_what_the_run_would_refuse_is_not_printed(capsys):
     assert json.loads(capsys.readouterr().out)["options"]["batch_size"]["value"] == 64
 
 
+REGRESSION = """
+import dataclasses
+import jax.numpy as jnp
+import fastrl
+
+@dataclasses.dataclass(frozen=True)
+class Mine(fastrl.Options):
+    noise: float = fastrl.option(0.3, "std of the noise")
+
+    def build(self, spec):
+        act = lambda state, obs, key, explore: jnp.zeros((*obs.shape[:-1], spec.action_size))
+        return fastrl.Algorithm(lambda key: jnp.zeros(1), act, lambda state, batches, key, clock: (state, {}))
+
+def recipe(builder):
+    return [builder.online(Mine(noise=0.5), warmup=100)]
+"""
+
+
+def test_what_is_printed_of_an_algorithm_of_ones_own_can_be_read_back(capsys):
+    Path("mine.py").write_text(REGRESSION)
+    words = ("finetune", "--algorithm", "mine.py:Mine")
+    content, values = printed(capsys, *words, "--env", "pointmaze-umaze", "--noise", "0.1")
+    assert values["noise"] == 0.1 and origin(content, "noise") == "command line" and "noise" not in content
+    Path("a.json").write_text(json.dumps(content))
+    assert printed(capsys, *words, "--config", "a.json")[1] == values
+    assert cli.main(["finetune", "--config", "a.json"]) == 2
+    assert "name mine.py:Mine on the command line too" in capsys.readouterr().err
+    content, values = printed(capsys, "run", "mine.py:recipe", "--env", "pointmaze-umaze")
+    Path("b.json").write_text(json.dumps(content))
+    assert "noise" not in values and printed(capsys, "run", "--config", "b.json")[1] == values
+
+
 def test_other_commands(capsys, probe_data):
     data = probe_data()
     with h5py.File("d.hdf5", "w") as file:

@@ -8,12 +8,13 @@ import pytest
 from fastrl import envs
 from fastrl.agent import Agent
 from fastrl.data.datasets import Dataset
+from fastrl.data.sources import Source
 from fastrl.methods import IQL, SAC, CalQL
 from fastrl.planning import plan as plans
 from fastrl.planning import request as requests
 from fastrl.recipes import names
 from fastrl.replay import fills
-from fastrl.types import UserError
+from fastrl.types import Spec, UserError
 
 
 def phases(plan):
@@ -78,6 +79,26 @@ def test_the_rule_of_the_domain_is_applied_to_the_dataset():
     spec = dataclasses.replace(envs.make("probe-truncation").spec, domain="kitchen")
     assert requests.load(data, spec).mask.tolist() == [1, 0, 0, 1]
     assert requests.load(data, None) is data
+
+
+@pytest.mark.parametrize("where", ["unit", "environment"])
+def test_sizes_come_before_where_the_actions_lie(tmp_path, where):
+    rows = np.arange(10)
+    arrays = {
+        "observations": np.ones((10, 3)),
+        "actions": np.full((10, 2), 2.0),
+        "rewards": rows,
+        "terminals": 0 * rows,
+    }
+    np.savez(tmp_path / "d.npz", **arrays)
+    source = Source(tmp_path / "d.npz", actions=where)
+    for obs, action, match in (
+        (4, 3, "observations have size 3 but toy has 4; this is a dataset of another task"),
+        (3, 3, "actions have size 2 but toy has 3; this is a dataset of another task"),
+        (3, 2, r"'actions' (is 2 at row 0, outside \[-1, 1\]|leaves the bounds -1.0 to 1.0 at row 0)"),
+    ):
+        with pytest.raises(UserError, match=match):
+            requests.load(source, Spec("toy", obs, action, horizon=5))
 
 
 def test_the_order_of_a_dict_observation_is_part_of_the_identity(identity_of, probe_data):

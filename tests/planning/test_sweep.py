@@ -1,12 +1,15 @@
 """A grid of options: numbers as rows of one run, shapes and words as runs one after another."""
 
+import dataclasses
 import io
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import fastrl
+from fastrl import presets
 from fastrl.cli import options
 from fastrl.config import RunOptions
 from fastrl.methods import ALGORITHMS
@@ -22,6 +25,49 @@ RUN = {"env": "probe-action", "steps": 80, "eval_every": 20, "eval_episodes": 2,
 
 def quiet():
     return Progress(io.StringIO())
+
+
+@dataclasses.dataclass(frozen=True)
+class Counting(fastrl.Options):
+    """Adds a number to its state at every update."""
+
+    step: float = 0.5
+    width: int = 1
+
+    def build(self, spec):
+        act = lambda state, obs, key, explore: jnp.zeros((*obs.shape[:-1], spec.action_size))
+        init = lambda key: jnp.zeros(self.width)
+        return fastrl.Algorithm(init, act, lambda state, batches, key, clock: (state + self.step, {}))
+
+
+def own(builder):
+    return builder.online(Counting(batch_size=8), warmup=20)
+
+
+def test_a_number_of_ones_own_algorithm_is_a_row_of_one_run():
+    given = {"env": "probe-action", "steps": 30, "eval_every": 30, "eval_episodes": 2, "seeds": 2}
+    given["domain"] = presets.find("locomotion")
+    (run,) = fastrl.sweep(own, {"step": [0.25, 2.0], "warmup": [20, 25]}, progress=quiet(), **given)
+    updates = np.repeat([10, 5, 10, 5], 2)
+    np.testing.assert_array_equal(run.state[:, 0], updates * np.repeat([0.25, 2.0], 4))
+
+
+@pytest.mark.parametrize(
+    ("recipe", "grid", "match"),
+    [
+        ("sac", {"utd": [1, 0]}, "--utd must be above 0, not 0"),
+        ("o2ppo", {"rollout": [16, 20]}, "--rollout 20 must be a multiple of --batch-size 8"),
+        ("sac", {"utd": [1, 2], "actor_lr": [1e-3, 0.0]}, "--actor-lr must be above 0, not 0.0"),
+        ("sac", {"warmup": [20, 9_000]}, "--steps 6000 leaves nothing after the 9000 steps"),
+        (own, {"step": [0.1, 0.2], "width": [1, 2]}, "--sweep width: .* numbers alone"),
+        (own, {"step": [0.1, 0.2], "widht": [1, 2]}, "unknown option 'widht'"),
+    ],
+)
+def test_no_point_runs_where_another_is_refused(tmp_path, recipe, grid, match):
+    options = {name: value for name, value in {**RUN, "steps": 6_000}.items() if name not in grid}
+    with pytest.raises(UserError, match=match):
+        fastrl.sweep(recipe, grid, out=tmp_path / "run", progress=quiet(), **options)
+    assert not (tmp_path / "run").exists() and not list(tmp_path.iterdir())
 
 
 @pytest.fixture(scope="module")

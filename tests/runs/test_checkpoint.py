@@ -233,7 +233,7 @@ def test_nothing_saved_is_none_and_nothing_good_is_an_error(copy, tmp_path):
     assert [line.split(";")[1] for line in lines] == [" using checkpoint 10", " no older one is left"]
 
 
-def test_another_structure_or_dtype_is_refused_and_not_cast(saved):
+def test_another_structure_or_dtype_is_refused_and_not_cast(saved, monkeypatch):
     def half(meta):
         carry = carry_of(0)
         critic = {**carry.agent.critic, "w": carry.agent.critic["w"].astype(jnp.float16)}
@@ -242,7 +242,10 @@ def test_another_structure_or_dtype_is_refused_and_not_cast(saved):
     with pytest.raises(UserError, match=r"agent.critic.w as float32\[64, 33\] but .* float16"):
         Checkpoints(saved[0]).restore(half, refuse)
     more = lambda meta: dataclasses.replace(carry_of(0), rest={**carry_of(0).rest, "new": jnp.ones(2)})
-    with pytest.raises(UserError, match=r"rest.new as nothing"):
+    with pytest.raises(UserError, match=r"rest.new as nothing .* with the options it was made with$"):
+        Checkpoints(saved[0]).restore(more, refuse)
+    monkeypatch.setattr("fastrl.runs.manifest.__version__", "9.9")
+    with pytest.raises(UserError, match=r"the options and the version it was made with \(it was made by .* is 9.9\)$"):
         Checkpoints(saved[0]).restore(more, refuse)
 
 

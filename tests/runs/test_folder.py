@@ -43,7 +43,10 @@ def test_an_existing_run_needs_resume_and_the_same_options(tmp_path):
     config = json.loads(before)
     config["versions"]["fastrl"] = "0.0.1"
     (tmp_path / "config.json").write_text(json.dumps(config))
-    with pytest.raises(UserError, match=r"it was made by fastrl 0\.0\.1 and this is .*: other options \(seeds"):
+    with pytest.raises(
+        UserError,
+        match=r"it was made by fastrl 0\.0\.1 and this is .*: other options \(seeds.*same options and version,",
+    ):
         claim(tmp_path, other, {}, resume=True)
     claim(tmp_path, IDENTITY, {}, resume=True)
 
