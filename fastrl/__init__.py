@@ -92,6 +92,11 @@ __all__ = [
 ]
 
 
+def __dir__() -> list[str]:
+    """The public names, for completion."""
+    return sorted(__all__)
+
+
 def __getattr__(name: str) -> Any:
     """Imports what needs jax only when it is asked for, so that `fastrl --help` is instant."""
     if name in ("envs", "statistics"):

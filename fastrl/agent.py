@@ -51,6 +51,10 @@ class Agent:
     state: State  # every leaf [S, ...]
     reward: tuple[float, float] = (1.0, 0.0)  # scale and bias of the rewards that its values are of
 
+    def __repr__(self) -> str:
+        """What it is, without its numbers."""
+        return f"Agent({type(self.config).__name__}, {self.spec.name}, seeds={self.seeds})"
+
     @property
     def seeds(self) -> int:
         """How many agents this is."""

@@ -41,9 +41,11 @@ class Run:
     """A finished run."""
 
     returns: np.ndarray  # [S, evaluations], raw mean return of each evaluation; NaN once a seed is frozen
-    metrics: dict[str, np.ndarray]  # name -> [S, rows], training metrics of the last phase
+    metrics: dict[str, np.ndarray] = dataclasses.field(
+        repr=False
+    )  # name -> [S, rows], the last phase's training metrics
     agent: Agent
-    rows: list[dict[str, Any]]  # the log, as in metrics.jsonl
+    rows: list[dict[str, Any]] = dataclasses.field(repr=False)  # the log, as in metrics.jsonl
     path: Path | None
 
     @property

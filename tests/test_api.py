@@ -91,6 +91,13 @@ def test_a_check_of_an_environment_is_one_attribute_away():
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+def test_completion_and_prints_are_short(finished):
+    assert {"load", "pretrain", "finetune", "SAC"} <= set(dir(fastrl)) == set(fastrl.__all__)
+    run = finished[0]
+    assert repr(run.agent) == "Agent(SAC, probe-truncation, seeds=2)" and repr(run.agent) in repr(run)
+    assert len(repr(run)) < 1_000
+
+
 def test_unknown_names_are_answered_with_the_nearest():
     with pytest.raises(fastrl.UserError, match="did you mean 'pretrain_steps'"):
         fastrl.run("wsrl", env="probe-truncation", pretrain_step=3)

@@ -113,10 +113,13 @@ def origins(found: Namespace, given: Iterable[str]) -> dict[str, str]:
 
 
 def differing(found: Namespace, task: Mapping[str, Any]) -> dict[str, Any]:
-    """Of the file's options of algorithms, those that the recipe does not have by itself; the command line's win."""
+    """Of the file's options of algorithms, those that the recipe does not have by itself; the command line's win.
+
+    The recipe is asked for its own lengths, as a length of the file may be one for the file's batches alone.
+    """
     from fastrl.planning import asked, resolved
 
-    names = ("env", "env_options", "start", "dataset")
+    names = ("env", "env_options", "start", "dataset", "steps", "warmup")
     options = {name: value for name, value in task.items() if name not in (*names, "out", "resume", "command")}
     request = asked.recipe(found.recipe, options=options, env=task["env"], env_options=task["env_options"])
     now = resolved.of_request(request, {}).algorithm

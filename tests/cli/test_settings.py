@@ -91,6 +91,14 @@ def recipe(builder):
 """
 
 
+def test_a_length_that_fits_the_batches_of_the_file_alone_is_read_back(capsys):
+    """400 steps are fewer than the preset's first update needs."""
+    content, values = printed(capsys, *WSRL, *["--batch-size", "16", "--utd", "2", "--steps", "400", "--warmup", "32"])
+    Path("short.json").write_text(json.dumps(content))
+    _, same = printed(capsys, "run", "--config", "short.json")
+    assert same == values
+
+
 def test_what_the_run_would_refuse_is_not_printed(capsys):
     Path("mine.py").write_text(MINE)
     task = ("--env", "pointmaze-umaze", "--print-config")
