@@ -17,9 +17,9 @@ from fastrl.agent import Agent
 from fastrl.config import Options
 from fastrl.data.datasets import Dataset
 from fastrl.data.sources import Source
+from fastrl.engine import enter, seeds, streams
 from fastrl.engine import evaluate as evaluation
 from fastrl.engine import run as engine
-from fastrl.engine import seeds, streams
 from fastrl.engine.phase import Phase
 from fastrl.engine.plan import Plan
 from fastrl.envs import host
@@ -209,6 +209,8 @@ def _execute(
         "command": command,
         "log": [named.name for named in plan.log],
     }
+    if plan.start is not None:  # an agent of other sizes is refused before there is a folder
+        enter.template(plan, 0, jax.eval_shape(lambda: engine.upload(plan)))
     with processes.by_the_first(lambda: folder.claimed(Path(out), identity, record, resume)):
         processes.share_a_folder(Path(out))
         return _run(request, plan, Path(out), progress)

@@ -78,6 +78,11 @@ def test_pretrain_then_finetune_is_wsrl(finished, tiny, probe_data, tmp_path):
     with pytest.raises(fastrl.UserError, match="has 2 seeds"):
         fastrl.finetune(sac, "probe-truncation", start=agent, steps=40, warmup=20, seeds=4, **quiet)
     agent.save(tmp_path / "agent")
+    with pytest.raises(fastrl.UserError, match="cannot take over"):
+        wider = fastrl.SAC(**{**domain, "critic_hidden": (24,)})
+        lengths = {"steps": 40, "warmup": 20, "seeds": 2, "out": tmp_path / "run"}
+        fastrl.finetune(wider, "probe-truncation", start=agent, **lengths, **quiet)
+    assert not (tmp_path / "run").exists()
     places = {"start": tmp_path / "agent", "out": tmp_path / "run"}
     run = fastrl.finetune(sac, "probe-truncation", steps=40, warmup=20, seeds=2, **places, **quiet)
     assert f"| agent at the start | {tmp_path / 'agent'} (" in (tmp_path / "run" / "report.md").read_text()
