@@ -29,23 +29,29 @@ APART = (
     "Where the interval of an unpaired probability has no width, every redraw of these seeds said the same; with few"
     " seeds that is no certainty."
 )
+EARLY = (
+    "{} and {} were evaluated at no common step after {:,} online steps, though both went on: they are compared there,"
+    " and not at an end. Runs with the same warm-up and --eval-every are evaluated at the same steps."
+)
 TOO_FEW = f"With fewer than {FEW} seeds the intervals of differences are too narrow: they support no verdict."
 
 
 def compared(runs: Sequence[Results]) -> list[Block]:
     """The table of the differences and how to read it; nothing where no two runs have an environment in common."""
     first: dict[str, tuple[str, Results]] = {}
-    rows, results = [], []
+    rows, results, early = [], [], []
     for name, run in zip(html.named(runs), runs, strict=True):
         against, base = first.setdefault(_task(run), (name, run))
         if base is not run and (step := _step(run, base)) is not None:
             results.append(_difference(run, base, step))
             rows.append([name, against, *_row(run, base, step, results[-1])])
+            if step < min(run.online[-1], base.online[-1]):
+                early.append(EARLY.format(name, against, step))
     if not rows:
         return []
     notes = [APART] if any(not each.paired and np.ptp(each.improvement_interval) == 0 for each in results) else []
     notes += [TOO_FEW] if min(min(each.runs) for each in results) < FEW else []
-    return ["## Differences from the first run of each environment", Table(HEAD, rows), METHOD, *notes]
+    return ["## Differences from the first run of each environment", Table(HEAD, rows), *early, METHOD, *notes]
 
 
 def same_start(run: Results, other: Results) -> bool:

@@ -99,6 +99,14 @@ def test_each_environment_has_its_first_run_and_shorter_runs_meet_at_their_end(t
     assert pairs.compared([load(runs[0]), load(runs[1])]) == []
 
 
+def test_runs_that_share_no_later_step_are_said_to_be_compared_early(tmp_path):
+    runs = [load(make(tmp_path / "a", Y)), load(make(tmp_path / "b", X, steps=(0, 150, 250)))]
+    blocks = pairs.compared(runs)
+    assert cells(blocks)[0][3] == "0 online steps" and pairs.EARLY.format("b", "a", 0) in blocks
+    shorter = load(make(tmp_path / "c", X, steps=(0, 100)))
+    assert not any("no common step" in str(block) for block in pairs.compared([runs[0], shorter]))
+
+
 def test_the_last_of_several_evaluations_at_one_step_counts(tmp_path):
     run = load(make(tmp_path / "a", Y, steps=(0, 100, 200)))
     run.online[:] = [0, 0, 200]  # two evaluations while pre-training
