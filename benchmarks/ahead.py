@@ -54,7 +54,7 @@ def measure(target: str, env: str, recipe: str, seeds: int, **overrides: Any) ->
         program, carry = traced(_planned(env, recipe, seeds, overrides, devices))
         lowered = program.lower(lowering_platforms=(platform,))
     start = time.perf_counter()
-    program, plainly = compiled(lowered)
+    program, chosen = compiled(lowered)
     seconds = time.perf_counter() - start
     memory, ring = program.memory_analysis(), carry.ring.rows
     return {
@@ -63,22 +63,22 @@ def measure(target: str, env: str, recipe: str, seeds: int, **overrides: Any) ->
         "temporary_bytes": memory.temp_size_in_bytes,
         "ring_bytes": ring.size * ring.dtype.itemsize // len(devices),
         **counts(program.as_text(), ring.size // len(devices)),
-        **({"xla_options": WITHOUT_TRITON} if plainly else {}),
+        **({"xla_options": chosen} if chosen else {}),
         "jax": jax.__version__,
     }
 
 
-def compiled(lowered: Any) -> tuple[Any, bool]:
-    """A lowered program, compiled, and whether matrix products had to be kept from XLA's Triton back end.
+def compiled(lowered: Any) -> tuple[Any, dict[str, bool]]:
+    """A lowered program, compiled, and XLA's options for it: those that keep products from Triton, where they must.
 
     That back end finds no tile sizes for some products where there is no card to try them on, and says so in an error.
     """
     try:
-        return lowered.compile(), False
+        return lowered.compile(), {}
     except jax.errors.JaxRuntimeError as error:
         if UNTILED not in str(error):
             raise
-        return lowered.compile(compiler_options=WITHOUT_TRITON), True
+        return lowered.compile(compiler_options=WITHOUT_TRITON), WITHOUT_TRITON
 
 
 def as_if(platform: str) -> contextlib.AbstractContextManager[Any]:

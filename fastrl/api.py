@@ -41,9 +41,7 @@ class Run:
     """A finished run."""
 
     returns: np.ndarray  # [S, evaluations], raw mean return of each evaluation; NaN once a seed is frozen
-    metrics: dict[str, np.ndarray] = dataclasses.field(
-        repr=False
-    )  # name -> [S, rows], the last phase's training metrics
+    metrics: dict[str, np.ndarray] = dataclasses.field(repr=False)  # [S, rows] by name, of the last phase's training
     agent: Agent
     rows: list[dict[str, Any]] = dataclasses.field(repr=False)  # the log, as in metrics.jsonl
     path: Path | None

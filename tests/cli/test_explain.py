@@ -46,29 +46,10 @@ def test_a_recipe_and_an_environment_narrow_it(capsys):
     assert row(text, "iql")[-1] == "0.7" and "antmaze              0.9" in text
 
 
-MINE = """
-import dataclasses
-import jax.numpy as jnp
-import fastrl
-
-@dataclasses.dataclass(frozen=True)
-class Mine(fastrl.Options):
-    tau: float = fastrl.option(0.7, "a temperature")
-    noise: float = fastrl.option(0.3, "std of the noise")
-
-    def build(self, spec):
-        act = lambda state, obs, key, explore: jnp.zeros((*obs.shape[:-1], spec.action_size))
-        return fastrl.Algorithm(lambda key: jnp.zeros(1), act, lambda state, batches, key, clock: (state, {}))
-
-def recipe(builder):
-    return [builder.online(Mine(noise=0.5), warmup=100)]
-"""
-
-
-def test_an_option_of_ones_own_is_not_that_of_another_algorithm(capsys, monkeypatch, tmp_path):
+def test_an_option_of_ones_own_is_not_that_of_another_algorithm(capsys, monkeypatch, tmp_path, mine):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("fastrl.cli.train.prepare", lambda *given: None)
-    (tmp_path / "mine.py").write_text(MINE)
+    (tmp_path / "mine.py").write_text(mine)
     text = explained(capsys, "run", "mine.py:recipe", "--explain", "tau", "--env", "pointmaze-umaze")
     assert text.startswith("--tau\n  a temperature\n") and "polyak" not in text and "REDQ" not in text
     assert "methods       mine.py:Mine\n" in text and "by the recipe itself: --tau is refused" in text

@@ -113,26 +113,8 @@ def test_what_the_run_would_refuse_is_not_printed(capsys):
     assert json.loads(capsys.readouterr().out)["options"]["batch_size"]["value"] == 64
 
 
-REGRESSION = """
-import dataclasses
-import jax.numpy as jnp
-import fastrl
-
-@dataclasses.dataclass(frozen=True)
-class Mine(fastrl.Options):
-    noise: float = fastrl.option(0.3, "std of the noise")
-
-    def build(self, spec):
-        act = lambda state, obs, key, explore: jnp.zeros((*obs.shape[:-1], spec.action_size))
-        return fastrl.Algorithm(lambda key: jnp.zeros(1), act, lambda state, batches, key, clock: (state, {}))
-
-def recipe(builder):
-    return [builder.online(Mine(noise=0.5), warmup=100)]
-"""
-
-
-def test_what_is_printed_of_an_algorithm_of_ones_own_can_be_read_back(capsys):
-    Path("mine.py").write_text(REGRESSION)
+def test_what_is_printed_of_an_algorithm_of_ones_own_can_be_read_back(capsys, mine):
+    Path("mine.py").write_text(mine)
     words = ("finetune", "--algorithm", "mine.py:Mine")
     content, values = printed(capsys, *words, "--env", "pointmaze-umaze", "--noise", "0.1")
     assert values["noise"] == 0.1 and origin(content, "noise") == "command line" and "noise" not in content
